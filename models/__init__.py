@@ -1,0 +1,1 @@
+"""Float ResNets, quantizers, the integer golden model and the artefact."""

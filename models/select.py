@@ -1,0 +1,214 @@
+"""DoubleQExt: which convolutions stay 8 bit (the paper's Algorithm 1)."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import files
+from models.golden import GoldenNetwork
+from models.network import Network, Node
+from models.quantize import Quantizer, assign
+
+__all__ = ["Search", "Step", "greedy"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One point of the trade-off curve.
+
+    Parameters
+    ----------
+    layer : :class:`str`
+        The convolution returned to 8 bit, or empty for the starting point.
+    index : :class:`int`
+        Its number as the paper counts, −1 for the starting point.
+    correct : :class:`int`
+        Images classified correctly with it and all before it at 8 bit.
+    conv_bytes : :class:`float`
+        Weight memory as the paper counts it, in bytes.
+    recovered : :class:`float`
+        Recovered accuracy in per cent of what DoubleQ loses against Quant8.
+    """
+
+    layer: str
+    index: int
+    correct: int
+    conv_bytes: float
+    recovered: float
+
+
+@dataclass(frozen=True)
+class Search:
+    """Result of :func:`greedy`.
+
+    Parameters
+    ----------
+    critical : tuple of :class:`str`
+        Convolutions that stay 8 bit, in the order found.
+    trace : tuple of :class:`Step`
+        The trade-off curve, starting with none.
+    images, correct_quant8 : :class:`int`
+        Images evaluated, and how many Quant8 classifies correctly.
+    evaluations : :class:`int`
+        Networks evaluated on all images.
+    reused : :class:`float`
+        Share of the multiply-accumulates saved by keeping the unchanged prefix.
+    """
+
+    critical: tuple[str, ...]
+    trace: tuple[Step, ...]
+    images: int
+    correct_quant8: int
+    evaluations: int
+    reused: float
+
+
+class _Evaluator:
+    """Counts correct images of networks that differ from a base in one layer each, computing only
+    what depends on that layer."""
+
+    def __init__(self, pixels: np.ndarray, labels: np.ndarray, batch: int) -> None:
+        self.pixels, self.batch = pixels, batch
+        self.labels = torch.from_numpy(labels)
+        self.evaluations = 0
+        self.macs_done = self.macs_full = 0
+
+    def _finish(self, golden: GoldenNetwork, tensors: dict[str, torch.Tensor], changed: set[str]
+                ) -> torch.Tensor:
+        """Logits once the layers ``changed``, and all that depends on them, are computed anew."""
+        topology = golden.network.topology
+        tensors, dirty = dict(tensors), set(changed)
+        images = len(next(iter(tensors.values())))
+        for node in topology.order:
+            reads = {node.input} | ({node.residual.tensor} if node.residual else set())
+            cost = topology.macs(node.name) * images if node.weighted else 0
+            self.macs_full += cost
+            if node.name in dirty or reads & dirty:
+                dirty.add(node.name)
+                tensors[node.name] = golden.compute(node, tensors)
+                self.macs_done += cost
+        return tensors[topology.nodes[-1].name].flatten(1)
+
+    @torch.inference_mode()
+    def correct(self, base: Network, variants: dict[str, Network],
+                progress: Callable[[float], None]) -> dict[str, int]:
+        """Correct images of each variant; its key is the layer that differs from ``base``, or
+        empty for ``base`` itself."""
+        reference = GoldenNetwork(base)
+        golden = {name: GoldenNetwork(network, like=reference)
+                  for name, network in variants.items()}
+        every = {node.name for node in base.topology.nodes}
+        totals = dict.fromkeys(variants, 0)
+        self.macs_done += len(self.pixels) * sum(
+            base.topology.macs(node.name) for node in base.topology.weighted)
+        for start in range(0, len(self.pixels), self.batch):
+            part = slice(start, start + self.batch)
+            tensors = reference.run(self.pixels[part], keep={"input", *every})
+            for name, network in golden.items():
+                logits = self._finish(network, tensors, {name} & every)
+                totals[name] += int((logits.argmax(1) == self.labels[part]).sum())
+            progress(len(tensors["input"]) / len(self.pixels))
+        self.evaluations += len(variants)
+        return totals
+
+
+def _load_trace(path: Path | None, key: str) -> list[Step]:
+    """The steps that an interrupted search with the same ``key`` left in ``path``."""
+    if path is None or not path.exists():
+        return []
+    try:
+        content = json.loads(path.read_text())
+        return [Step(**step) for step in content["trace"]] if content["key"] == key else []
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path}: damaged search state; delete it to start anew") from None
+
+
+def greedy(quantizer: Quantizer, pixels: np.ndarray, labels: np.ndarray, *, mrt: float,
+           fmt: str = "pot5", state: Path | None = None, batch: int = 50,
+           progress: Callable[[int, float], None] = lambda step, share: None) -> Search:
+    """Returns convolutions to 8 bit one by one, always the one that recovers most accuracy, until
+    recovered = (acc − acc_DoubleQ) / (acc_Quant8 − acc_DoubleQ) reaches ``mrt`` (Algorithm 1).
+
+    Ties go to the fewer added bytes, then to the lower index. Where Quant8 is not better than
+    DoubleQ, no layer is critical.
+
+    Parameters
+    ----------
+    quantizer : :class:`Quantizer`
+        Of the float network.
+    pixels, labels : array
+        Images to evaluate on: uint8 [N, C, H, W] and integers [N].
+    mrt : :class:`float`
+        Minimum recovery threshold, 0 to 100, in per cent.
+    fmt : :class:`str`
+        The power-of-two format.
+    state : path or None
+        File that keeps the finished steps; a later call with the same inputs goes on from there.
+    progress : callable
+        Told the number of the step and the share of its images that are done.
+
+    Raises
+    ------
+    :exc:`ValueError`
+        If ``mrt`` is out of range, there is no image, or ``state`` is damaged.
+    """
+    if not 0 <= mrt <= 100:
+        raise ValueError(f"minimum recovery threshold must be 0 to 100 %, not {mrt}")
+    if len(pixels) == 0:
+        raise ValueError("the search needs at least one image, found none")
+    topology = quantizer.topology
+    evaluator = _Evaluator(pixels, labels, batch)
+
+    def network(critical: tuple[str, ...]) -> Network:
+        return quantizer.network(assign(topology, scheme="doubleqext", fmt=fmt, critical=critical),
+                                 scheme="doubleqext")
+
+    quant8 = quantizer.network(assign(topology, scheme="quant8"), scheme="quant8")
+    current = network(())
+    key = hashlib.sha256(f"{quant8.hash} {current.hash}".encode() + pixels.tobytes()
+                         + labels.astype(np.int64).tobytes()).hexdigest()
+    share = _within(progress, 0)
+    best = evaluator.correct(quant8, {"": quant8}, share)[""]
+    trace = _load_trace(state, key)
+    if not trace:
+        start = evaluator.correct(current, {"": current}, share)[""]
+        trace = [Step("", -1, start, current.conv_bytes, 100.0 if best <= start else 0.0)]
+    loss = best - trace[0].correct
+    index = {node.name: i for i, node in enumerate(topology.convs)}
+    while trace[-1].recovered < mrt and len(trace) <= len(index):
+        critical = tuple(step.layer for step in trace[1:])
+        current = network(critical)
+        variants = {node.name: _with_int8(quantizer, current, node) for node in topology.convs
+                    if node.name not in critical}
+        counts = evaluator.correct(current, variants, _within(progress, len(trace)))
+        added = {name: variants[name].conv_bytes for name in variants}
+        chosen = min(variants, key=lambda name: (-counts[name], added[name], index[name]))
+        trace.append(Step(chosen, index[chosen], counts[chosen], added[chosen],
+                          100 * (counts[chosen] - trace[0].correct) / loss))
+        if state is not None:
+            files.write_json(state, {"key": key, "trace": [asdict(step) for step in trace]})
+    return Search(tuple(step.layer for step in trace[1:]), tuple(trace), len(pixels), best,
+                  evaluator.evaluations, 1 - evaluator.macs_done / evaluator.macs_full)
+
+
+def _within(progress: Callable[[int, float], None], step: int) -> Callable[[float], None]:
+    """Adds up shares of one step."""
+    done = 0.0
+
+    def report(share: float) -> None:
+        nonlocal done
+        done += share
+        progress(step, done)
+
+    return report
+
+
+def _with_int8(quantizer: Quantizer, network: Network, node: Node) -> Network:
+    """``network`` with one convolution at 8 bit."""
+    return replace(network, layers={**network.layers,
+                                    node.name: quantizer.layer(node.name, "int8")})
