@@ -9,8 +9,8 @@ guess.
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["ACCURACY_LOSS", "AREA_PER_PE", "COMPRESSION", "DSP_FF", "DSP_LUT", "LAYOUTS",
-           "LAYOUT_LUT", "MEMORY_KB", "MEMORY_SAVED", "NOTE", "RESNET20_FLOAT", "Area", "area",
+__all__ = ["ACCURACY_LOSS", "AREA_PER_PE", "COMPRESSION", "DSP_FF", "DSP_LUT", "LAYOUT_LUT",
+           "MEMORY_KB", "MEMORY_SAVED", "NOTE", "RESNET20_FLOAT", "Area", "area",
            "compare"]
 
 NOTE = ("Ours are post-synthesis figures of an open tool, yosys; the paper's are Vivado's. "
@@ -19,16 +19,13 @@ NOTE = ("Ours are post-synthesis figures of an open tool, yosys; the paper's are
 DSP_LUT, DSP_FF = 547, 347
 """LUTs and flip-flops that one DSP counts as (Table 6)."""
 
-LAYOUTS = {"paper-9": 9, "paper-512": 512, "paper-1024": 1024}
-"""PEs of the layouts that the paper gives areas of (Tables 6, 8 and 9)."""
-
 AREA_PER_PE: dict[str, dict[str, float]] = {
     "quant8": {"dsp": 1},
     "doubleq": {"lut": 53.9, "ff": 29, "dsp": 0},
     "doubleqext": {"lut": 110.9, "ff": 28, "dsp": 0},
 }
-"""Area of one PE with its share of everything in the array (Tables 6, 8 and 9). Quant8's LUTs and
-flip-flops beside its DSPs are not known."""
+"""Area of one PE with its share of everything in the array. The paper's layouts have 9, 512 and
+1024 PEs (Tables 6, 8 and 9). Quant8's LUTs and flip-flops beside its DSPs are not known."""
 
 LAYOUT_LUT = {("doubleqext", 9): 1020}
 """LUTs of whole arrays, where known, by scheme and PEs (Table 8)."""

@@ -15,12 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import files
+from gen import devices
+from gen.export import SCHEMA, SIDECAR
 
-from . import devices
-
-__all__ = ["RTL", "SIDECAR", "count", "read_rtl", "synthesize"]
-
-SIDECAR = "sidecar.json"
+__all__ = ["RTL", "count", "read_rtl", "synthesize"]
 
 # One yosys process a synthesis: it can be interrupted, its memory is freed when it ends, and its
 # log does not mix with ours. VmHWM, unlike ru_maxrss, does not start from the parent's peak.
@@ -61,7 +59,7 @@ class RTL:
     Parameters
     ----------
     sidecar : :class:`dict`
-        Content of :data:`SIDECAR`.
+        Content of the sidecar (``gen.export``).
     verilog : :class:`bytes`
         Content of the file that it names.
     """
@@ -101,9 +99,9 @@ def read_rtl(folder: Path) -> RTL:
                          f"Verilog") from None
     except ValueError as error:
         raise ValueError(f"{path}: expected JSON, found {error}") from None
-    if not isinstance(sidecar, dict) or sidecar.get("schema") != 1:
+    if not isinstance(sidecar, dict) or sidecar.get("schema") != SCHEMA:
         found = sidecar.get("schema") if isinstance(sidecar, dict) else sidecar
-        raise ValueError(f"{path}: schema must be 1, not {found!r}")
+        raise ValueError(f"{path}: schema must be {SCHEMA}, not {found!r}")
 
     for field, kind in [("top", str), ("verilog", str), ("verilog_sha256", str), ("kind", str),
                         ("parameters", dict), ("ports", list)]:
@@ -123,6 +121,12 @@ def read_rtl(folder: Path) -> RTL:
     if not isinstance(parameters.get("dsp"), bool):
         raise ValueError(f"{path}: parameters.dsp must be true or false, "
                          f"not {parameters.get('dsp')!r}")
+    for port in sidecar["ports"]:
+        if not (isinstance(port, dict) and isinstance(port.get("name"), str)
+                and port.get("direction") in ("input", "output")
+                and isinstance(port.get("width"), int) and port["width"] >= 1):
+            raise ValueError(f"{path}: ports must have a name, a direction and a width, "
+                             f"found {port!r}")
 
     try:
         verilog = (path.parent / sidecar["verilog"]).read_bytes()

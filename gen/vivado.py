@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import files
-
-from . import boards
-from .synth import RTL, read_rtl
+from gen import boards
+from gen.synth import RTL, read_rtl
 
 __all__ = ["COMMAND", "CONSTRAINTS", "out_of_context_xdc", "write_project"]
 
@@ -46,9 +45,11 @@ def out_of_context_xdc(ports: list[dict[str, Any]], clock: float) -> str:
 
 
 def _has_pins(rtl: RTL, xdc: str) -> bool:
-    """Whether all ports of the top module have pins in a board's constraints."""
-    pins = set(re.findall(r"PACKAGE_PIN .*\[get_ports \{?(\w+)", xdc))
-    return {port["name"] for port in rtl.sidecar["ports"]} <= pins
+    """Whether every bit of the top module's ports has a pin in a board's constraints."""
+    pins = set(re.findall(r"PACKAGE_PIN .*\[get_ports \{?(\w+(?:\[\d+\])?)", xdc))
+    return all(bit in pins for port in rtl.sidecar["ports"] for bit in (
+        [port["name"]] if port["width"] == 1 else
+        [f"{port['name']}[{index}]" for index in range(port["width"])]))
 
 
 def write_project(folder: Path, board: str, out: Path, *,

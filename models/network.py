@@ -299,9 +299,9 @@ def _check(network: Network) -> None:
             source = network.input if node.input == INPUT else network.layers[node.input].output
             expect(layer.output == source, where, "output", "its input's quantization",
                     layer.output)
-        if node.relu:
-            expect(layer.output is not None and layer.output.zero_point == -128, where,
-                    "zero_point", "-128 after relu", layer.output)
+        if node.relu and layer.output is not None:
+            zero = layer.output.zero_point
+            expect(zero == -128, where, "zero_point", "-128 after relu", zero)
 
 
 def load(path: Path) -> Network:

