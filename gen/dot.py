@@ -68,7 +68,7 @@ class PaperDotProduct(wiring.Component):
     tree : :class:`str`
         One of :attr:`TREES`.
     dsp : :class:`bool`
-        Whether multipliers are to use DSP blocks.
+        Whether multipliers, if any, are to use DSP blocks.
     pipeline : :class:`int`
         As of :class:`AdderTree`.
 
@@ -97,6 +97,11 @@ class PaperDotProduct(wiring.Component):
         Mode bit of the vector's weights. Only for ``doubleqext``.
     sums : :py:`Out(ArrayLayout(range, SUMS))`
         Sums.
+
+    Raises
+    ------
+    :exc:`ValueError`
+        If a parameter is out of range or unknown.
     """
 
     ENCODINGS = ENCODINGS
@@ -106,12 +111,18 @@ class PaperDotProduct(wiring.Component):
 
     def __init__(self, *, scheme: str, lanes: int, tree: str = "binary", dsp: bool = False,
                  pipeline: int = 1) -> None:
+        for name, value, known in [("scheme", scheme, self.ENCODINGS), ("tree", tree, self.TREES)]:
+            if value not in known:
+                raise ValueError(f"PaperDotProduct {name} must be one of {', '.join(known)}, "
+                                 f"not {value!r}")
+        if type(lanes) is not int or lanes < 1:
+            raise ValueError(f"PaperDotProduct lanes must be a positive integer, not {lanes!r}")
         self.scheme = scheme
         self.lanes = lanes
         self.weight_shape = WEIGHT_SHAPES[scheme]
-        self.pes: list[Any] = [
-            {"quant8": lambda: Multiplier(dsp=dsp), "doubleq": Shifter,
-             "doubleqext": lambda: Mixed(dsp=dsp)}[scheme]() for _ in range(lanes)]
+        pe = {"quant8": Multiplier, "doubleq": Shifter, "doubleqext": Mixed}[scheme]
+        options = {} if pe is Shifter else {"dsp": dsp}
+        self.pes: list[Any] = [pe(**options) for _ in range(lanes)]
         self.tree = AdderTree(ranges=[pe.RANGE for pe in self.pes], pipeline=pipeline)
         self.range = self.tree.range
         self.latency = 1 + self.tree.latency

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Export of an array: Verilog, and a sidecar that says what it is.
 
 Sidecar, ``sidecar.json`` beside the Verilog:
@@ -33,7 +34,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from amaranth import Shape, signed
+from amaranth import Shape
 from amaranth.lib import data
 
 import files

@@ -4,9 +4,8 @@ import collections
 import re
 from typing import Any
 
-from amaranth import ClockDomain, ClockSignal, Instance, Module, ResetSignal, Signal, Value
+from amaranth import ClockSignal, Instance, Module, ResetSignal, Signal, Value
 from amaranth.back import verilog
-from amaranth.hdl._ir import PortDirection
 from amaranth.lib import wiring
 
 __all__ = ["VerilogPlatform", "place", "ports"]
@@ -64,20 +63,11 @@ class VerilogPlatform:
         name = component.module_name
         if name in self.modules:
             return
-        text = self._convert(component, reset_less=False)
-        declared = re.findall(r"^ .*\brst;$", text, re.MULTILINE)
-        if declared and len(re.findall(r"\brst\b", text)) == 1 + len(declared):
-            text = self._convert(component, reset_less=True)
+        text = verilog.convert(
+            component, name=name, platform=self, emit_src=False, strip_internal_attrs=True,
+            ports={port: (signal, None) for port, (signal, _)
+                   in ports(component, component.signature).items()})
         self.modules[name] = _without_unread(TOOL_COMMENT.sub("", text))
-
-    def _convert(self, component: Any, *, reset_less: bool) -> str:
-        directions = {True: PortDirection.Input, False: PortDirection.Output}
-        return verilog.convert(
-            component, name=component.module_name, platform=self, emit_src=False,
-            strip_internal_attrs=True,
-            ports={name: (signal, directions[is_input]) for name, (signal, is_input)
-                   in ports(component, component.signature).items()},
-            missing_domain=lambda domain: ClockDomain(domain, reset_less=reset_less))
 
     def declared(self, name: str) -> list[str]:
         """Port names of the module ``name``."""
@@ -99,12 +89,14 @@ class VerilogPlatform:
 
 
 def _without_unread(text: str) -> str:
-    """A module without the wires that are assigned and never read.
+    """A module without the wires that are assigned and never read, and without an unread reset.
 
-    Amaranth writes one for every field of a port and for every pin of an instance, for waveform
-    viewers: most of the text of an array.
+    Amaranth writes such a wire for every field of a port and for every pin of an instance, for
+    waveform viewers: most of the text of an array. It gives a reset to every module with a clock.
     """
     uses = collections.Counter(NAME.findall(text))
     unread = {name for name in ASSIGNED.findall(text) if uses[name] == 2}
-    return DECLARED_OR_ASSIGNED.sub(
-        lambda match: "" if match[1] in unread else match[0], text)
+    text = DECLARED_OR_ASSIGNED.sub(lambda match: "" if match[1] in unread else match[0], text)
+    if uses["rst"] == 3:  # in the header, as an input and as a wire
+        text = re.sub(r", rst\b|\brst, |^  (?:input|wire) rst;\n", "", text, flags=re.MULTILINE)
+    return text

@@ -61,15 +61,16 @@ class Area:
     ----------
     lut, ff, dsp : :class:`float` or None
         LUTs, flip-flops and DSPs; None where not known.
-    source : :class:`str`
-        Where the figures are from; "per PE × N" if they are a published figure for one PE,
-        multiplied here.
+    lut_source, source : :class:`str`
+        Where the LUTs, and the others, are from: a table, or "per PE × N" where a published figure
+        for one PE was multiplied here.
     """
 
     lut: float | None
     ff: float | None
     dsp: float | None
-    source: str
+    lut_source: str = ""
+    source: str = ""
 
     @property
     def lut_equivalent(self) -> float | None:
@@ -94,11 +95,10 @@ def area(scheme: str, pes: int) -> Area:
     if scheme not in AREA_PER_PE:
         raise ValueError(f"scheme must be one of {', '.join(AREA_PER_PE)}, not {scheme!r}")
     scaled = {kind: round(figure * pes, 1) for kind, figure in AREA_PER_PE[scheme].items()}
-    source = f"per PE × {pes}"
+    source = lut_source = f"per PE × {pes}"
     if (scheme, pes) in LAYOUT_LUT:
-        scaled["lut"] = LAYOUT_LUT[scheme, pes]
-        source = f"LUT: Table 8; else {source}"
-    return Area(scaled.get("lut"), scaled.get("ff"), scaled.get("dsp"), source)
+        scaled["lut"], lut_source = LAYOUT_LUT[scheme, pes], "Table 8"
+    return Area(scaled.get("lut"), scaled.get("ff"), scaled.get("dsp"), lut_source, source)
 
 
 def compare(result: dict[str, Any]) -> list[dict[str, Any]]:
@@ -120,9 +120,9 @@ def compare(result: dict[str, Any]) -> list[dict[str, Any]]:
     scheme, pes = result["parameters"]["scheme"], result["parameters"]["pes"]
     paper = area(scheme, pes)
     total = result["total"]
-    ours = Area(total["lut"], total["ff"], total["dsp"], source="")
+    ours = Area(total["lut"], total["ff"], total["dsp"])
 
-    def row(figure: str, mine: float | None, theirs: float | None) -> dict[str, Any]:
+    def row(figure: str, mine: float | None, theirs: float | None, source: str) -> dict[str, Any]:
         assert mine is not None
         return {
             "figure": figure,
@@ -131,13 +131,13 @@ def compare(result: dict[str, Any]) -> list[dict[str, Any]]:
             "ours_per_pe": round(mine / pes, 2),
             "paper_per_pe": None if theirs is None else round(theirs / pes, 2),
             "ratio": round(mine / theirs, 3) if theirs else None,
-            "source": None if theirs is None else paper.source,
+            "source": None if theirs is None else source,
         }
 
     return [
-        row("LUT", ours.lut, paper.lut),
-        row("FF", ours.ff, paper.ff),
-        row("DSP", ours.dsp, paper.dsp),
-        row("LUT, DSPs counted", ours.lut_equivalent, paper.lut_equivalent),
-        row("FF, DSPs counted", ours.ff_equivalent, paper.ff_equivalent),
+        row("LUT", ours.lut, paper.lut, paper.lut_source),
+        row("FF", ours.ff, paper.ff, paper.source),
+        row("DSP", ours.dsp, paper.dsp, paper.source),
+        row("LUT, DSPs counted", ours.lut_equivalent, paper.lut_equivalent, paper.lut_source),
+        row("FF, DSPs counted", ours.ff_equivalent, paper.ff_equivalent, paper.source),
     ]

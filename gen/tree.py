@@ -76,7 +76,7 @@ class AdderTree(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        ranges = self.ranges
+        ranges: Sequence[range] = self.ranges
         terms = [Signal(values, name=f"term_{k}") for k, values in enumerate(ranges)]
         m.d.comb += [term.eq(self.terms[k]) for k, term in enumerate(terms)]
         for level in range(1, self.levels + 1):

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -16,7 +15,7 @@ from models import resnet
 from models.floatnet import FloatNetwork
 from models.topology import Node, Topology
 
-__all__ = ["fit", "load", "load_model", "read", "save"]
+__all__ = ["fit", "load", "load_model", "read", "save", "serialize"]
 
 NESTS = ("state_dict", "model_state_dict", "model", "net", "network")
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
@@ -26,8 +25,9 @@ NORM_FIELDS = ("weight", "bias", "running_mean", "running_var")
 # Plain data that training scripts keep beside the tensors: options, and accuracies as NumPy
 # scalars, under the names of NumPy 1 and 2.
 SCALAR = np.float64().__reduce__()[0]
-PLAIN = [argparse.Namespace, np.dtype, *(type(np.dtype(name)) for name in ("f4", "f8", "i8")),
-         (SCALAR, "numpy._core.multiarray.scalar"), (SCALAR, "numpy.core.multiarray.scalar")]
+PLAIN: list[Any] = [
+    argparse.Namespace, np.dtype, *(type(np.dtype(name)) for name in ("f4", "f8", "i8")),
+    *((SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core"))]
 
 
 def read(path: str | Path) -> dict[str, Tensor]:
@@ -58,19 +58,18 @@ def read(path: str | Path) -> dict[str, Tensor]:
                     content = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # a damaged pickle can raise anything
             refused = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
-            raise ValueError(
-                f"{path}: refers to {refused[1]}, expected tensors and plain data only" if refused
-                else f"{path}: damaged, truncated, or not a checkpoint") from None
-    while isinstance(content, dict):
-        nested = [content[name] for name in NESTS if isinstance(content.get(name), dict)]
-        if not nested:
-            break
+            more = f" of tensors and plain data only: it refers to {refused[1]}" if refused else ""
+            raise ValueError(f"{path}: damaged, truncated, or not a checkpoint{more}") from None
+    while isinstance(content, dict) and (
+            nested := [content[name] for name in NESTS if isinstance(content.get(name), dict)]):
         content = nested[0]
     if not isinstance(content, dict) or not content:
         raise ValueError(f"{path}: expected a dictionary of tensors, found "
-                         f"{type(content).__name__ if content else 'nothing'}")
+                         f"{'an empty one' if content == {} else type(content).__name__}")
     for name, value in content.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
+        if not isinstance(name, str):
+            raise ValueError(f"{path}: expected names of tensors, found {name!r}")
+        if not isinstance(value, Tensor):
             raise ValueError(f"{path}: {name}: expected a tensor, found {type(value).__name__}")
     while prefix := next((p for p in PREFIXES if all(n.startswith(p) for n in content)), None):
         content = {name.removeprefix(prefix): value for name, value in content.items()}
@@ -185,14 +184,19 @@ def load_model(path: str | Path, model: str, **options: Any) -> FloatNetwork:
     return fit(state, topology, where=str(path))
 
 
+def serialize(network: FloatNetwork) -> bytes:
+    """``network`` as safetensors under its own names; the same tensors give the same bytes."""
+    return safetensors.torch.save({
+        name: value.contiguous() for name, value in network.state_dict().items()
+        if not name.endswith(IGNORED)})
+
+
 def save(network: FloatNetwork, path: str | Path) -> None:
-    """Writes ``network`` as safetensors under its own names; the same tensors give the same bytes.
+    """Writes :func:`serialize`'s bytes.
 
     Raises
     ------
     :exc:`OSError`
         If ``path`` cannot be written.
     """
-    tensors = {name: value.contiguous() for name, value in network.state_dict().items()
-               if not name.endswith(IGNORED)}
-    files.write_bytes(Path(path), safetensors.torch.save(tensors))
+    files.write_bytes(Path(path), serialize(network))

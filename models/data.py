@@ -24,7 +24,7 @@ class Normalization:
 
 
 NORMALIZATIONS = {
-    DIGITS: Normalization((0.3053,), (0.3760,)),
+    DIGITS: Normalization((0.3054,), (0.3760,)),
     "mnist": Normalization((0.1307,), (0.3081,)),
     "cifar10": Normalization((0.491, 0.482, 0.447), (0.247, 0.243, 0.262)),
     "imagenet": Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),

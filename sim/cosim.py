@@ -125,10 +125,8 @@ def cosimulate(network: Network, folder: Path, pixels: np.ndarray, *, layer: str
             "latency": rtl.sidecar["latency"], "gaps": gaps, "seed": seed,
             "layers": [{"layer": job.layer, "mode": job.mode} for job in jobs]}))
         result = simulate(Path(folder), rtl, bench="sim.bench_array", job=scratch,
-                          simulator=simulator, wave=wave is not None,
+                          simulator=simulator, wave=wave,
                           progress=lambda cycles: progress(min(cycles, total), total))
-        if wave is not None:
-            shutil.copyfile(next(scratch.glob("*.fst")), wave)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     layers = [{"layer": job.layer, "format": network.layers[job.layer].format,

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 
+import files
 from rtl import RTL
+from sim.wave import vcd_to_fst
 
 __all__ = ["SIMULATORS", "simulate"]
 
@@ -53,7 +55,7 @@ def _log_tail(path: Path) -> str:
 
 
 def simulate(folder: Path, rtl: RTL, *, bench: str, job: Path, simulator: str = "verilator",
-             wave: bool = False, progress: Callable[[int], None] = lambda cycles: None) -> dict:
+             wave: Path | None = None, progress: Callable[[int], None] = lambda cycles: None) -> dict:
     """Runs the cocotb module ``bench`` on the Verilog in ``folder``.
 
     The compiled simulation stays in ``folder``, in ``build_<simulator>``, and is used again as long
@@ -63,8 +65,8 @@ def simulate(folder: Path, rtl: RTL, *, bench: str, job: Path, simulator: str = 
     ----------
     job : path
         Folder that the bench reads, and in which it leaves ``result.json``.
-    wave : :class:`bool`
-        Whether to write ``<job>/dump.fst``.
+    wave : path or None
+        Where to write an FST waveform.
     progress : callable
         Told the cycles simulated so far, a few times a second.
 
@@ -84,10 +86,8 @@ def simulate(folder: Path, rtl: RTL, *, bench: str, job: Path, simulator: str = 
     from cocotb_tools.runner import get_runner
 
     job = job.absolute()
-    build = (folder / f"build_{simulator}{'_wave' if wave else ''}").absolute()
+    build = (folder / f"build_{simulator}{'' if wave is None else '_wave'}").absolute()
     arguments = list(_VERILATOR if simulator == "verilator" else _ICARUS)
-    if wave and simulator == "verilator":
-        arguments.append("--trace-fst")
     with _environment():
         if shutil.which(EXECUTABLE[simulator]) is None:
             raise ValueError(f"simulator {simulator}: {EXECUTABLE[simulator]} not found on PATH, "
@@ -101,7 +101,7 @@ def simulate(folder: Path, rtl: RTL, *, bench: str, job: Path, simulator: str = 
             build.mkdir(parents=True)
             try:
                 runner.build(sources=[folder.absolute() / rtl.name], hdl_toplevel=rtl.top,
-                             build_dir=build, build_args=arguments, waves=wave, always=True,
+                             build_dir=build, build_args=arguments, waves=wave is not None, always=True,
                              timescale=("1ns", "1ps"), log_file=build / "build.log")
             except (RuntimeError, SystemExit):
                 raise ValueError(f"{simulator} cannot compile {rtl.name}: "
@@ -112,7 +112,7 @@ def simulate(folder: Path, rtl: RTL, *, bench: str, job: Path, simulator: str = 
         def run() -> None:
             try:
                 runner.test(hdl_toplevel=rtl.top, test_module=bench, build_dir=build, test_dir=job,
-                            waves=wave, extra_env={"DOUBLEQ_JOB": str(job)},
+                            waves=wave is not None, extra_env={"DOUBLEQ_JOB": str(job)},
                             hdl_toplevel_lang="verilog",
                             results_xml=str(job / "results.xml"), log_file=job / "test.log")
             except (RuntimeError, SystemExit) as error:
@@ -127,4 +127,10 @@ def simulate(folder: Path, rtl: RTL, *, bench: str, job: Path, simulator: str = 
     result = job / "result.json"
     if failure or not result.exists():
         raise ValueError(f"{simulator} run of {rtl.top} failed: {_log_tail(job / 'test.log')}")
+    if wave is not None:
+        for dump in [*job.glob("*.vcd"), *build.glob("*.fst")]:
+            if dump.suffix == ".vcd":
+                vcd_to_fst(dump, job / "dump.fst")
+                dump = job / "dump.fst"
+            files.write_bytes(wave, dump.read_bytes())
     return json.loads(result.read_text())

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from gen import published, synth
+from gen.export import write_array
+from gen.parameters import ArrayParameters
 
 XOR = """
 module pe(input clk, input [7:0] a, input [7:0] b, output reg [7:0] o);
@@ -90,6 +92,22 @@ def test_multiplier(tmp_path: Path, device, dsp, cell):
     result = synth.synthesize(folder, device)
     assert result["total"]["dsp"] == dsp and result["cells"][cell] >= 1
     assert (result["total"]["lut"] > 0) != dsp
+
+
+@pytest.mark.parametrize(("scheme", "dsp", "low", "high"), [
+    ("quant8", True, 0, 25),
+    ("doubleq", False, 45, 70),
+    ("doubleqext", False, 170, 210),
+])
+def test_exported_array(tmp_path: Path, scheme, dsp, low, high):
+    """Figures of 9 PEs, within what the structure ``paper`` was measured to take."""
+    parameters = ArrayParameters(scheme=scheme, slices=1, lanes=9, dsp=dsp)
+    write_array(parameters, tmp_path / "rtl")
+    result = synth.synthesize(tmp_path / "rtl", "xc7a100t", flatten=False)
+    assert low < result["per_pe"]["lut"] < high
+    assert 25 < result["per_pe"]["ff"] < 60
+    assert result["total"]["dsp"] == (9 if dsp else 0)
+    assert {row["figure"] for row in published.compare(result)} >= {"LUT", "FF", "DSP"}
 
 
 @pytest.mark.parametrize(("cells", "expected"), [
@@ -186,15 +204,16 @@ def test_unwritable(rtl: Path):
         synth.synthesize(rtl, "xc7a100t")
 
 
-@pytest.mark.parametrize(("scheme", "pes", "lut", "ff", "lut_equivalent", "source"), [
+@pytest.mark.parametrize(("scheme", "pes", "lut", "ff", "lut_equivalent", "lut_source"), [
     ("doubleq", 512, 27596.8, 14848, 27596.8, "per PE × 512"),
-    ("doubleqext", 9, 1020, 252, 1020, "LUT: Table 8; else per PE × 9"),
+    ("doubleqext", 9, 1020, 252, 1020, "Table 8"),
     ("doubleqext", 1024, 113561.6, 28672, 113561.6, "per PE × 1024"),
     ("quant8", 512, None, None, 547 * 512, "per PE × 512"),
 ])
-def test_published_area(scheme, pes, lut, ff, lut_equivalent, source):
+def test_published_area(scheme, pes, lut, ff, lut_equivalent, lut_source):
     area = published.area(scheme, pes)
-    assert (area.lut, area.ff, area.source) == (lut, ff, source)
+    assert (area.lut, area.ff, area.lut_source) == (lut, ff, lut_source)
+    assert area.source == f"per PE × {pes}"
     assert area.lut_equivalent == lut_equivalent
     assert area.dsp == (pes if scheme == "quant8" else 0)
 

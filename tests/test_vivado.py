@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 
 from gen import boards, vivado
+from gen.export import write_array
+from gen.parameters import ArrayParameters
 from tests.tcl import Interpreter, TclError, parse, split
 from tests.test_synth import PRODUCT, XOR, port, write_rtl
 
@@ -48,6 +50,16 @@ def test_out_of_context(tmp_path: Path, board, dsp):
     assert calls[7].arguments == ["0.000", "o[*]"]
     assert calls[8].options == {"-top": "top", "-part": boards.get(board).part,
                                 "-mode": "out_of_context"} | ({} if dsp else {"-max_dsp": "0"})
+
+
+def test_exported_array(tmp_path: Path):
+    write_array(ArrayParameters(scheme="doubleqext", slices=2, lanes=3), tmp_path / "rtl")
+    vivado.write_project(tmp_path / "rtl", "zcu102", tmp_path / "project")
+    calls = {call.name: call for call in build(tmp_path / "project").calls}
+    assert sorted(calls["set_input_delay"].arguments[1].split()) == [
+        "i__payload[*]", "i__valid", "rst"]
+    assert sorted(calls["set_output_delay"].arguments[1].split()) == ["o__payload[*]", "o__valid"]
+    assert calls["synth_design"].options["-top"] == "array_doubleqext_2x3"
 
 
 @pytest.mark.parametrize(("board", "period"), [

@@ -1,0 +1,257 @@
+"""The whole way from a float network and images to an artefact, and from an artefact to figures."""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from models import checkpoints, network, select
+from models.calibrate import calibrate, observe
+from models.data import Images, Normalization
+from models.evaluate import Accuracy, evaluate, normalized
+from models.fakequant import FakeQuantized
+from models.floatnet import FloatNetwork
+from models.golden import GoldenNetwork
+from models.network import Network
+from models.quantize import Quantizer, assign, fold
+
+__all__ = ["Recipe", "compare", "load_float", "load_sample", "quantize", "save", "split"]
+
+FLOAT_FILE = "float.safetensors"
+SAMPLE_FILE = "sample.npz"
+SAMPLE_IMAGES = 16
+BATCH = 50
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How to quantize.
+
+    Parameters
+    ----------
+    scheme : :class:`str`
+        ``quant8``, ``doubleq`` or ``doubleqext``.
+    format : :class:`str`
+        Power-of-two format.
+    rounding : :class:`str`
+        Level-two rounding.
+    calibration : :class:`str`
+        Calibration of activations; ``percentile`` keeps this much, in per cent.
+    per_tensor : :class:`bool`
+        One weight scale a layer.
+    mrt : :class:`float`
+        Minimum recovery threshold of Algorithm 1, in per cent.
+    critical : tuple of :class:`str` or None
+        Convolutions that stay int8, by name or number, instead of a search.
+    calibration_images, selection_images : :class:`int`
+        How many of the first and last training images calibrate and select.
+    paper_protocol : :class:`bool`
+        Whether Algorithm 1 selects on test images, as the paper did.
+    """
+
+    scheme: str
+    format: str = "pot5"
+    rounding: str = "nearest"
+    calibration: str = "mse"
+    percentile: float = 99.99
+    per_tensor: bool = False
+    mrt: float = 80.0
+    critical: tuple[str, ...] | None = None
+    calibration_images: int = 1500
+    selection_images: int = 500
+    paper_protocol: bool = False
+
+
+def split(train: Images, recipe: Recipe) -> tuple[Images, Images]:
+    """The training images that calibrate, from the front, and that select, from the end; never the
+    same one.
+
+    Raises
+    ------
+    :exc:`ValueError`
+        If there are too few.
+    """
+    for name, value in (("calibration", recipe.calibration_images),
+                        ("selection", recipe.selection_images)):
+        if value < 1:
+            raise ValueError(f"{name} images must be at least 1, not {value}")
+    front = min(recipe.calibration_images, len(train) - recipe.selection_images)
+    if front < 1:
+        raise ValueError(f"{train.name}: {recipe.selection_images} images for selection leave none "
+                         f"of the {len(train)} training images for calibration")
+    return train.take(0, front), train.take(-recipe.selection_images, None)
+
+
+def _tensors(images: Images, normalization: Normalization) -> Iterator[torch.Tensor]:
+    for pixels, _ in images.batches(BATCH):
+        yield normalized(pixels, normalization.mean, normalization.std)
+
+
+def _critical(names: tuple[str, ...], float_network: FloatNetwork) -> tuple[str, ...]:
+    convs = [node.name for node in float_network.topology.convs]
+    return tuple(convs[int(name)] if name.isdecimal() and int(name) < len(convs) else name
+                 for name in names)
+
+
+def quantize(float_network: FloatNetwork, train: Images, recipe: Recipe, *,
+             test: Images | None = None, normalization: Normalization | None = None,
+             state: Path | None = None, about: dict[str, Any] | None = None,
+             progress: Progress = lambda what, share: None) -> Network:
+    """Calibrates, selects where the scheme asks for it, and quantizes.
+
+    Parameters
+    ----------
+    test : :class:`Images` or None
+        Needed for :attr:`Recipe.paper_protocol` only.
+    normalization : :class:`Normalization` or None
+        Of pixels; the data set's own by default.
+    state : path or None
+        File in which an interrupted search keeps its steps.
+    about : dict
+        What else to note in the artefact.
+    progress : callable
+        Told what is being done, and the share of it that is.
+
+    Raises
+    ------
+    :exc:`ValueError`
+        If the images do not fit the network, or as the parts that this calls.
+    """
+    topology = float_network.topology
+    if train.shape != topology.input_shape:
+        raise ValueError(f"{train.name}: images are {train.shape}, the network takes "
+                         f"{topology.input_shape}")
+    normalization = normalization or train.normalization
+    calibrating, selecting = split(train, recipe)
+    done = 0.0
+
+    def batches() -> Iterator[torch.Tensor]:
+        nonlocal done
+        for x in _tensors(calibrating, normalization):
+            yield x
+            done += len(x) / (2 * len(calibrating))
+            progress("calibrating", done)
+
+    histograms = observe(float_network, batches)
+    activations = calibrate(topology, histograms, method=recipe.calibration,
+                            percentile=recipe.percentile)
+    quantizer = Quantizer(topology, fold(float_network), activations, normalization.mean,
+                          normalization.std, recipe.rounding, recipe.per_tensor)
+    notes: dict[str, Any] = {**(about or {}), "recipe": json.loads(json.dumps(asdict(recipe))),
+                             "data": train.name, "calibrated_on": len(calibrating),
+                             "normalization": asdict(normalization)}
+    critical: tuple[str, ...] = ()
+    if recipe.scheme == "doubleqext":
+        if recipe.critical is not None:
+            critical = _critical(recipe.critical, float_network)
+        else:
+            if recipe.paper_protocol:
+                if test is None:
+                    raise ValueError("the paper's protocol selects on test images, found none")
+                selecting = test.take(0, recipe.selection_images)
+            found = select.greedy(
+                quantizer, selecting.pixels[:], selecting.labels, mrt=recipe.mrt,
+                fmt=recipe.format, state=state, batch=BATCH,
+                progress=lambda step, share: progress(f"search, step {step}", share))
+            critical = found.critical
+            notes["search"] = {
+                "on": "test images, as the paper" if recipe.paper_protocol else "training images",
+                "images": found.images, "correct_quant8": found.correct_quant8,
+                "evaluations": found.evaluations, "macs_reused": found.reused,
+                "trace": [asdict(step) for step in found.trace]}
+    elif recipe.critical:
+        raise ValueError(f"critical layers belong to scheme doubleqext, not {recipe.scheme}")
+    notes["critical"] = list(critical)
+    assigned = assign(topology, scheme=recipe.scheme, fmt=recipe.format, critical=critical)
+    return quantizer.network(assigned, scheme=recipe.scheme, about=notes)
+
+
+def save(result: Network, path: Path, *, float_network: FloatNetwork, sample: Images) -> None:
+    """Writes the artefact, and beside its two files, for evaluation and co-simulation only, the
+    float network and the first images of ``sample``."""
+    buffer = io.BytesIO()
+    part = sample.take(0, SAMPLE_IMAGES)
+    np.savez(buffer, allow_pickle=False, pixels=part.pixels[:], labels=part.labels)
+    result.save(path, extra={
+        FLOAT_FILE: checkpoints.serialize(float_network),
+        SAMPLE_FILE: buffer.getvalue()})
+
+
+def load_float(path: Path, topology: network.Topology) -> FloatNetwork | None:
+    """The float network that :func:`save` put beside an artefact; None if it is not there."""
+    file = path / FLOAT_FILE
+    return checkpoints.load(file, topology) if file.exists() else None
+
+
+def load_sample(path: Path, topology: network.Topology) -> np.ndarray:
+    """Pixels of the images that :func:`save` put beside an artefact, uint8 [N, C, H, W].
+
+    Raises
+    ------
+    :exc:`ValueError`
+        If they are missing or damaged.
+    """
+    file = path / SAMPLE_FILE
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            pixels = arrays["pixels"]
+    except FileNotFoundError:
+        raise ValueError(f"{file}: not found; name images with --data instead") from None
+    except Exception as error:  # a damaged archive can raise anything
+        raise ValueError(f"{file}: damaged ({error})") from None
+    if pixels.dtype != np.uint8 or pixels.shape[1:] != topology.input_shape:
+        raise ValueError(f"{file}: expected uint8 images of {topology.input_shape}, found "
+                         f"{pixels.dtype} {pixels.shape[1:]}")
+    return pixels
+
+
+def compare(result: Network, float_network: FloatNetwork | None, images: Images, *,
+            progress: Progress = lambda what, share: None) -> dict[str, Accuracy]:
+    """Accuracy of the float, fake-quantized and integer networks on the same images; without the
+    float network of the last one alone. ``affine`` is the paper's affine form of the weights
+    (equations 1 to 3), per tensor, fake-quantized.
+
+    Raises
+    ------
+    :exc:`ValueError`
+        If the images do not fit the network.
+    """
+    topology = result.topology
+    if images.shape != topology.input_shape or images.classes > topology.classes:
+        raise ValueError(f"{images.name}: {images.classes} classes of images {images.shape}, the "
+                         f"network has {topology.classes} for {topology.input_shape}")
+    golden = GoldenNetwork(result)
+    networks: dict[str, Callable[[np.ndarray], torch.Tensor]] = {}
+    if float_network is not None:
+        mean, std = (tuple(result.about["normalization"][key]) for key in ("mean", "std"))
+        folded = fold(float_network)
+        fake = FakeQuantized(result, folded)
+        affine = FakeQuantized(result, folded, affine_rounding=result.about["recipe"]["rounding"])
+        networks["float"] = lambda pixels: float_network(normalized(pixels, mean, std))
+        networks["fake-quantized"] = lambda pixels: fake(normalized(pixels, mean, std))
+        networks["affine"] = lambda pixels: affine(normalized(pixels, mean, std))
+    networks["integer"] = lambda pixels: torch.from_numpy(golden.logits(pixels))
+    found = {}
+    for name, logits in networks.items():
+        done = 0
+
+        def report(count: int, name: str = name) -> None:
+            nonlocal done
+            done += count
+            progress(f"evaluating {name}", done / len(images))
+
+        found[name] = evaluate(logits, images.pixels, images.labels, batch=BATCH, progress=report)
+    return found
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
