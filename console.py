@@ -32,6 +32,8 @@ class Output:
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
         self.console = Console(stderr=as_json, highlight=False, soft_wrap=True)
+        if not self.console.is_terminal:
+            self.console.width = 160
 
     def say(self, text: str) -> None:
         """Prints a line for people."""
@@ -58,9 +60,10 @@ class Output:
     def progress(self) -> Iterator[Callable[[str, float], None]]:
         """A progress bar on standard error; yields what moves it: a description and a share of
         one."""
+        console = Console(stderr=True)
         bar = Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(),
                        TaskProgressColumn(), TimeElapsedColumn(),
-                       console=Console(stderr=True), transient=True)
+                       console=console, transient=True, disable=not console.is_terminal)
         tasks: dict[str, Any] = {}
 
         def move(what: str, share: float) -> None:

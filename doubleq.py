@@ -11,6 +11,9 @@ from console import Output
 if TYPE_CHECKING:
     from models.data import Images
 
+# What typer makes of Ctrl-C.
+INTERRUPTED = 130
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None,
                   pretty_exceptions_enable=False, help=__doc__)
 generate_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None,
@@ -236,7 +239,9 @@ def generate_array(
         json: Json = False) -> None:
     """Generate a MAC array: slices of PEs with adder tree and accumulator.
 
-    JSON keys: those of sidecar.json (gen/export.py describes them), and output.
+    JSON keys: schema, kind, generator, top, verilog, verilog_sha256, artefact, parameters,
+    latency, interval, encodings, ports, tools (the sidecar's, which gen/export.py describes),
+    output.
 
     Example: doubleq generate array --scheme doubleq --pes 16 -o rtl_out/doubleq_16
     """
@@ -334,7 +339,9 @@ def synth(rtl: Rtl,
           json: Json = False) -> None:
     """Synthesize with yosys, and set the area beside the paper's.
 
-    JSON keys: those of synth_DEVICE.json (gen/synth.py describes them), paper, note.
+    JSON keys: schema, top, device, part, flatten, parameters, total, per_pe, percent, cells,
+    yosys, script, verilog_sha256, seconds, peak_memory_mb (gen/synth.py describes them), paper,
+    note.
 
     Example: doubleq synth rtl_out/doubleq_16 --device xc7a100t
     """
@@ -364,7 +371,7 @@ def vivado(rtl: Rtl, output: Target,
            json: Json = False) -> None:
     """Write a complete Vivado project folder that needs no edit.
 
-    JSON keys: those that gen/vivado.py describes, and output.
+    JSON keys: top, board, part, mode, clock_mhz, files, command, output.
 
     Example: doubleq vivado rtl_out/doubleq_16 --board nexys4ddr -o vivado/doubleq_16
     """
@@ -409,11 +416,11 @@ def info(path: Annotated[Path | None, typer.Argument(
         help="Artefact or generated Verilog to describe.")] = None, json: Json = False) -> None:
     """What is installed and known; or what an artefact or generated Verilog is.
 
-    JSON keys: versions, simulators, models, formats, schemes, structures, devices, boards; for an
-    artefact: artefact, model, scheme, formats, conv_bytes, full_bytes, about; for generated
-    Verilog: those of sidecar.json.
+    JSON keys: versions, simulators, models, formats, schemes, structures, devices, boards. Of an
+    artefact: artefact, model, scheme, formats, conv_bytes, full_bytes, about. Of generated Verilog
+    those of its sidecar.
 
-    Example: doubleq info rtl_out/doubleq_16
+    Example: doubleq info
     """
     from inventory import describe, installed
     out = Output(json)
@@ -423,16 +430,18 @@ def info(path: Annotated[Path | None, typer.Argument(
     out.result(result)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Runs a command; bad input is one line on standard error and exit code 2."""
     try:
         # Commands return nothing: what comes back is the code of typer.Exit.
-        code = app(standalone_mode=False)
+        code = app(arguments, standalone_mode=False)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
     except typer.TyperException as error:
         code = _refuse(error.format_message())
     except (ValueError, OSError) as error:
         code = _refuse(str(error))
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt:
         code = _refuse("interrupted; nothing half-written is left")
     sys.exit(code or 0)
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["RTL", "SIDECAR", "read_rtl"]
+__all__ = ["RTL", "SCHEMA", "SIDECAR", "read_rtl"]
 
+SCHEMA = 1
 SIDECAR = "sidecar.json"
 
 
@@ -23,7 +24,7 @@ class RTL:
     Parameters
     ----------
     sidecar : :class:`dict`
-        Content of :data:`SIDECAR`.
+        Content of :data:`SIDECAR`, which ``gen/export.py`` describes.
     verilog : :class:`bytes`
         Content of the file that it names.
     """
@@ -63,9 +64,9 @@ def read_rtl(folder: Path) -> RTL:
                          f"Verilog") from None
     except ValueError as error:
         raise ValueError(f"{path}: expected JSON, found {error}") from None
-    if not isinstance(sidecar, dict) or sidecar.get("schema") != 1:
+    if not isinstance(sidecar, dict) or sidecar.get("schema") != SCHEMA:
         found = sidecar.get("schema") if isinstance(sidecar, dict) else sidecar
-        raise ValueError(f"{path}: schema must be 1, not {found!r}")
+        raise ValueError(f"{path}: schema must be {SCHEMA}, not {found!r}")
 
     for field, kind in [("top", str), ("verilog", str), ("verilog_sha256", str), ("kind", str),
                         ("parameters", dict), ("ports", list)]:
@@ -85,6 +86,12 @@ def read_rtl(folder: Path) -> RTL:
     if not isinstance(parameters.get("dsp"), bool):
         raise ValueError(f"{path}: parameters.dsp must be true or false, "
                          f"not {parameters.get('dsp')!r}")
+    for port in sidecar["ports"]:
+        if not (isinstance(port, dict) and isinstance(port.get("name"), str)
+                and port.get("direction") in ("input", "output")
+                and isinstance(port.get("width"), int) and port["width"] >= 1):
+            raise ValueError(f"{path}: ports must have a name, a direction and a width, "
+                             f"found {port!r}")
 
     try:
         verilog = (path.parent / sidecar["verilog"]).read_bytes()

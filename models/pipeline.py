@@ -21,7 +21,8 @@ from models.golden import GoldenNetwork
 from models.network import Network
 from models.quantize import Quantizer, assign, fold
 
-__all__ = ["Recipe", "compare", "load_float", "load_sample", "quantize", "save", "split"]
+__all__ = ["Progress", "Recipe", "compare", "digest", "load_float", "load_sample", "quantize",
+           "save", "split"]
 
 FLOAT_FILE = "float.safetensors"
 SAMPLE_FILE = "sample.npz"

@@ -109,6 +109,10 @@ def cosimulate(network: Network, folder: Path, pixels: np.ndarray, *, layer: str
     rtl = read_rtl(folder)
     if rtl.sidecar["kind"] != "array":
         raise ValueError(f"{folder}: expected a generated array, found {rtl.sidecar['kind']!r}")
+    missing = {"latency", "encodings"} - set(rtl.sidecar) | (
+        {"slices", "lanes", "accumulator_bits"} - set(rtl.parameters))
+    if missing:
+        raise ValueError(f"{folder}: the sidecar lacks {', '.join(sorted(missing))}")
     jobs = _jobs(network, choose_layers(network, layer), pixels, rtl, outputs)
     if corrupt is not None:
         jobs[0].expected.reshape(-1)[corrupt] += 1

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from amaranth import *
+from amaranth import Module, Signal
 from amaranth.lib import io
 
 from gen import boards, devices, vivado

@@ -1,0 +1,143 @@
+"""The report: one HTML file with tables and plots, and nothing to load from elsewhere."""
+
+import html
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import files
+
+__all__ = ["write"]
+
+COLOURS = {"quant8": "#4472c4", "doubleq": "#ed7d31", "doubleqext": "#70ad47", "paper": "#a5a5a5"}
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
+       color: #222; }
+table { border-collapse: collapse; margin: 1rem 0; }
+th, td { border-bottom: 1px solid #ddd; padding: .3rem .8rem; text-align: right; }
+th:first-child, td:first-child { text-align: left; }
+svg { max-width: 100%; height: auto; }
+p.note { color: #666; }
+"""
+
+
+def _svg(draw: Any, *, size: tuple[float, float] = (7.5, 3.6)) -> str:
+    """What ``draw`` draws on Matplotlib axes, as SVG text that is the same each time."""
+    import matplotlib
+    from matplotlib.figure import Figure
+    with matplotlib.rc_context({"svg.hashsalt": "doubleq", "svg.fonttype": "none",
+                                "axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure.subplots())
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg"):]
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    def cell(value: Any) -> str:
+        if value is None:
+            return "—"
+        return f"{value:,.2f}" if isinstance(value, float) else html.escape(str(value))
+
+    head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
+    body = "".join("<tr>" + "".join(f"<td>{cell(value)}</td>" for value in row) + "</tr>"
+                   for row in rows)
+    return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def _accuracy(networks: list[dict[str, Any]]) -> str:
+    def draw(axes: Any) -> None:
+        for network in networks:
+            axes.scatter(network["conv_bytes"] / 1000, network["top1"]["integer"], s=60, zorder=3,
+                         color=COLOURS[network["scheme"]], label=network["scheme"])
+        axes.axhline(networks[0]["top1"]["float"], color="#888", linestyle=":", label="float")
+        axes.set_xlabel("convolution weights, kB")
+        axes.set_ylabel("top-1, % (integer model)")
+        axes.legend(frameon=False)
+
+    return _svg(draw)
+
+
+def _weights(weights: dict[str, Any]) -> str:
+    def draw(axes: Any) -> None:
+        axes.hist(weights["float"], bins=127, color="#bbbbbb", label="float")
+        axes.hist(weights["quant8"], bins=255, range=(-127.5, 127.5), histtype="step",
+                  color=COLOURS["quant8"], label="Quant8")
+        values = sorted(set(weights["doubleq"]))
+        axes.vlines(values, 0, [weights["doubleq"].count(value) for value in values],
+                    color=COLOURS["doubleq"], linewidth=2, label="DoubleQ")
+        axes.set_yscale("symlog")
+        axes.set_xlabel(f"weight of {weights['layer']}, units of the 8-bit grid")
+        axes.set_ylabel("count")
+        axes.legend(frameon=False)
+
+    return _svg(draw)
+
+
+def _luts(arrays: list[dict[str, Any]]) -> str:
+    def draw(axes: Any) -> None:
+        for x, array in enumerate(arrays):
+            for offset, value, colour in (
+                    (-0.2, array["synth"]["per_pe"]["lut"], COLOURS[array["scheme"]]),
+                    (0.2, array["paper_per_pe"].get("lut"), COLOURS["paper"])):
+                if value is not None:
+                    axes.bar(x + offset, value, 0.38, color=colour)
+                    axes.annotate(f"{value:.1f}", (x + offset, value), ha="center", va="bottom")
+        axes.set_xticks(range(len(arrays)), [array["scheme"] for array in arrays])
+        axes.set_ylabel("LUT per PE (grey: the paper)")
+
+    return _svg(draw)
+
+
+def write(result: dict[str, Any], path: Path, *, note: str) -> None:
+    """Writes the report of a demonstration.
+
+    Parameters
+    ----------
+    result : dict
+        ``networks``, ``arrays`` and ``weights`` as ``demo.run`` makes them.
+    path : path
+        The HTML file.
+    note : :class:`str`
+        What to say of the areas.
+
+    Raises
+    ------
+    :exc:`OSError`
+        If ``path`` cannot be written.
+    """
+    networks, arrays = result["networks"], result["arrays"]
+    sections = [
+        f"<p>{networks[0]['images']} held-out images. Float, fake-quantized and integer are the "
+        f"same network before quantization, with rounded reals, and as the hardware computes.</p>",
+        _table(["scheme", "float %", "fake-quantized %", "integer %", "conv kB", "all kB",
+                "8-bit layers"],
+               [(n["scheme"], n["top1"]["float"], n["top1"]["fake-quantized"],
+                 n["top1"]["integer"], n["conv_bytes"] / 1000, n["full_bytes"] / 1000,
+                 "all" if n["scheme"] == "quant8" else ", ".join(n["critical"]) or "none")
+                for n in networks]),
+        "<h2>Accuracy against memory</h2>", _accuracy(networks),
+        "<h2>Weights before and after</h2>", _weights(result["weights"]),
+        "<h2>Proof</h2>",
+        _table(["array", "layer", "vectors", "cycles", "accumulators", "mismatches"],
+               [(a["cosim"]["top"], a["cosim"]["layers"][0]["layer"], a["cosim"]["vectors"],
+                 a["cosim"]["cycles"], a["cosim"]["accumulators"], a["cosim"]["mismatches"])
+                for a in arrays]),
+        "<p class=note>Every sum and the cycle in which it appears, Verilog against the golden "
+        "model.</p>",
+        "<h2>Area</h2>", _luts(arrays),
+        _table(["scheme", "PEs", "LUT", "FF", "LUT/PE", "paper", "FF/PE", "paper"],
+               [(a["scheme"], a["pes"], a["synth"]["total"]["lut"], a["synth"]["total"]["ff"],
+                 float(a["synth"]["per_pe"]["lut"]), a["paper_per_pe"].get("lut"),
+                 float(a["synth"]["per_pe"]["ff"]), a["paper_per_pe"].get("ff"))
+                for a in arrays]),
+        f"<p class=note>{html.escape(note)} The paper's Quant8 spends one DSP a PE; ours here none."
+        f"</p>",
+    ]
+    files.write_text(path, "<!doctype html><html lang=en><meta charset=utf-8><title>DoubleQ</title>"
+                           f"<style>{STYLE}</style><h1>DoubleQ</h1>" + "\n".join(sections)
+                           + "</html>\n")

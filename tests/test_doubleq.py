@@ -1,0 +1,276 @@
+"""The command line: the examples in its help, its JSON, and what it says to bad input."""
+
+import inspect
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import doubleq
+from models import network as artefact
+
+ROOT = Path(__file__).resolve().parent.parent
+# In an order in which each finds what it needs.
+COMMANDS = ["train", "quantize", "evaluate", "generate array", "cosim", "synth", "vivado",
+            "bench golden", "info", "demo"]
+
+
+def callbacks():
+    apps = {"": doubleq.app, "generate ": doubleq.generate_app, "bench ": doubleq.bench_app}
+    return {prefix + (command.name or command.callback.__name__): command.callback
+            for prefix, app in apps.items() for command in app.registered_commands}
+
+
+def run(capsys, line):
+    """Exit code, standard output and standard error of a command line."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        doubleq.main(shlex.split(line))
+    captured = capsys.readouterr()
+    return stop.value.code, captured.out, captured.err
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder as the examples expect it; what they write stays for the next."""
+    folder = tmp_path_factory.mktemp("workplace")
+    (folder / "models").symlink_to(ROOT / "models")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def inside(workplace, monkeypatch):
+    monkeypatch.chdir(workplace)
+
+
+def test_every_command_is_listed():
+    assert sorted(callbacks()) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_example(capsys, name):
+    """The example runs, prints exactly one JSON object, and its keys are the documented ones."""
+    text = inspect.getdoc(callbacks()[name])
+    [example] = re.findall(r"^Example: doubleq (.+)$", text, re.MULTILINE)
+    assert example.startswith(name)
+    code, out, err = run(capsys, f"{example} --json")
+    assert code == 0, err
+    result = json.loads(out)
+    [documented] = re.findall(r"JSON keys: ((?:.|\n)+?)\.(?: |\n|$)", text)
+    keys = re.findall(r"\w+", re.sub(r"\([^)]*\)", "", documented))
+    assert sorted(result) == sorted(keys)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help(capsys, name):
+    code, out, _ = run(capsys, f"{name} --help")
+    assert code == 0
+    assert "Example: doubleq" in out
+    assert "JSON keys:" in out
+
+
+def test_tables_for_people(capsys):
+    code, out, _ = run(capsys, "evaluate nets/digits --images 20")
+    assert code == 0
+    assert all(name in out for name in ("float", "fake-quantized", "affine", "integer"))
+
+
+def test_info_describes(capsys):
+    for path, key in [("nets/digits", "formats"), ("rtl_out/doubleq_16", "latency")]:
+        code, out, _ = run(capsys, f"info {path} --json")
+        assert code == 0
+        assert key in json.loads(out)
+
+
+def test_same_command_same_bytes(capsys):
+    for name in "ab":
+        line = f"quantize models/resnet8_digits.safetensors --scheme quant8 -o same/{name}"
+        assert run(capsys, line)[0] == 0
+    files = sorted(path.name for path in Path("same/a").iterdir())
+    assert files == ["float.safetensors", "network.json", "sample.npz", "weights.npz"]
+    for name in files:
+        assert Path("same/a", name).read_bytes() == Path("same/b", name).read_bytes()
+
+
+def test_critical_layers_by_number(capsys):
+    line = ("quantize models/resnet8_digits.safetensors --scheme doubleqext --critical 0,fc "
+            "-o ext/fc")
+    code, _, err = run(capsys, line)
+    assert (code, "not fc" in err) == (2, True)
+    line = line.replace("0,fc", "0,layer2.0.shortcut").replace("ext/fc", "ext/net")
+    code, out, _ = run(capsys, f"{line} --json")
+    assert code == 0
+    formats = json.loads(out)["formats"]
+    assert [name for name, fmt in formats.items() if fmt == "int8"] == [
+        "stem", "layer2.0.shortcut", "fc"]
+
+
+def test_accumulators_sized_for_a_network(capsys):
+    line = "generate array --scheme doubleq --pes 4 --network nets/digits -o rtl_out/sized --json"
+    code, out, _ = run(capsys, line)
+    sidecar = json.loads(out)
+    assert code == 0
+    network = artefact.load(Path("nets/digits"))
+    assert sidecar["artefact"] == network.hash
+    assert sidecar["parameters"]["accumulator_bits"] == max(
+        network.layers[node.name].accumulator_bits(with_bias=False)
+        for node in network.topology.weighted)
+    code, _, err = run(capsys, f"{line} --accumulator-bits 17")
+    assert (code, "accumulator width must be at least" in err) == (2, True)
+
+
+def test_mismatch_is_exit_code_1(capsys):
+    line = "cosim nets/digits rtl_out/doubleq_16 --layer 1 --outputs 4 --corrupt 3"
+    code, out, _ = run(capsys, line)
+    assert code == 1
+    assert re.search(r"mismatch: what value, .*layer layer1.0.conv1, .*expected -?\d+, got", out)
+
+
+def save_checkpoint(path, change):
+    from safetensors.torch import load_file, save_file
+    tensors = load_file(ROOT / "models" / "resnet8_digits.safetensors")
+    change(tensors)
+    save_file(tensors, path)
+
+
+def bad_files():
+    """Damaged inputs for the table below."""
+    folder = Path("bad")
+    if folder.exists():
+        return
+    folder.mkdir()
+    save_checkpoint(folder / "nan.safetensors", lambda t: t["layers.fc.weight"].fill_(torch.nan))
+    save_checkpoint(folder / "shape.safetensors",
+                    lambda t: t.update({"layers.fc.weight": torch.zeros(10, 3)}))
+    save_checkpoint(folder / "missing.safetensors", lambda t: t.pop("layers.fc.bias"))
+    content = (ROOT / "models" / "resnet8_digits.safetensors").read_bytes()
+    (folder / "short.safetensors").write_bytes(content[:-500])
+    (folder / "cifar").mkdir()
+    (folder / "cifar" / "data_batch_1.bin").write_bytes(bytes(3000))
+    (folder / "cifar" / "test_batch.bin").write_bytes(bytes(3073))
+    shutil.copytree("nets/digits", folder / "edited")
+    text = (folder / "edited" / "network.json").read_text()
+    (folder / "edited" / "network.json").write_text(text.replace('"shift": ', '"shift": 1', 1))
+    (folder / "file").write_text("in the way")
+    (folder / "full").mkdir()
+    (folder / "full" / "precious").touch()
+
+
+Q = "quantize models/resnet8_digits.safetensors -o bad/out"
+
+
+@pytest.mark.parametrize(("line", "message"), [
+    (f"{Q} --scheme doubleq --model resnet21", "model must be one of resnet8"),
+    (f"{Q} --scheme triple", "scheme must be one of quant8, doubleq, doubleqext, not 'triple'"),
+    (f"{Q} --scheme doubleq --format pot9", "weight format must be one of"),
+    (f"{Q} --scheme doubleq --format int8", "takes a power-of-two format, not 'int8'"),
+    (f"{Q} --scheme doubleq --rounding up", "rounding must be one of log, nearest"),
+    (f"{Q} --scheme doubleq --calibration guess", "calibration must be one of max, percentile"),
+    (f"{Q} --scheme doubleqext --mrt 101", "minimum recovery threshold must be 0 to 100 %"),
+    (f"{Q} --scheme doubleq --mean 1,x", "--mean must be numbers separated by commas, not '1,x'"),
+    (f"{Q} --scheme doubleq --calibration-images 0", "calibration images must be at least 1"),
+    (f"{Q} --scheme doubleq --selection-images 5000", "leave none of the 1437 training images"),
+    (f"{Q} --scheme doubleq --width 8", "does not fit resnet8: conv1.weight has shape"),
+    (f"{Q} --scheme doubleq --model mnist", "mnist"),
+    ("quantize nowhere.pt --scheme quant8 -o bad/out", "nowhere.pt"),
+    ("quantize bad/nan.safetensors --scheme quant8 -o bad/out", "layers.fc.weight: NaN or"),
+    ("quantize bad/shape.safetensors --scheme quant8 -o bad/out",
+     "layers.fc.weight has shape [10, 3], expected [10, 64]"),
+    ("quantize bad/missing.safetensors --scheme quant8 -o bad/out", "missing fc.bias"),
+    ("quantize bad/short.safetensors --scheme quant8 -o bad/out",
+     "short.safetensors: damaged, truncated, or not a checkpoint"),
+    (f"{Q} --scheme quant8 --data bad/cifar", "data_batch_1.bin"),
+    (f"{Q} --scheme quant8 --data nowhere", "expected 'digits' or a folder of images, found no"),
+    ("quantize models/resnet8_digits.safetensors --scheme quant8 -o bad/full",
+     "bad/full exists and holds no network.json: not overwritten"),
+    ("quantize models/resnet8_digits.safetensors --scheme quant8 -o bad/file",
+     "bad/file is a file, expected a folder or a new name"),
+    ("quantize models/resnet8_digits.safetensors --scheme quant8 -o bad/file/net", "cannot write"),
+    ("quantize models/resnet8_digits.safetensors -o bad/out", "Missing option '--scheme'"),
+    ("evaluate bad/edited", "hash: the contents give"),
+    ("evaluate nowhere", "network.json: not found, expected an artefact"),
+    ("evaluate nets/digits --split valid", "split must be train or test, not 'valid'"),
+    ("evaluate nets/digits --images 0", "limit must be at least 1, not 0"),
+    ("generate array --pes 0 -o bad/out", "array pes must be a positive integer, not 0"),
+    ("generate array --pes 8193 -o bad/out", "array pes must be 1 to 128 slices of 1 to 64 lanes"),
+    ("generate array --pes 16 --slices 129 -o bad/out", "array pes must be 129 slices"),
+    ("generate array --pes 16 --scheme triple -o bad/out", "array scheme must be one of"),
+    ("generate array --pes 16 --structure magic -o bad/out", "array structure must be one of"),
+    ("generate array --pes 16 --target xc7 -o bad/out", "exists for target portable, not 'xc7'"),
+    ("generate array --pes 16 --dsp -o bad/out", "needs a scheme with multipliers, not 'doubleq'"),
+    ("generate array --pes 16 --accumulator-bits 60 -o bad/out", "must be 16 to 48, not 60"),
+    ("generate array -o bad/out", "an array takes either --pes or --layout"),
+    ("generate array --layout paper-8 -o bad/out", "layout must be one of paper-9"),
+    ("generate array --pes x -o bad/out", "Invalid value for '--pes'"),
+    ("generate array --pes 16 -o bad/full", "bad/full exists and holds no sidecar.json"),
+    ("cosim nets/digits bad/full", "sidecar.json"),
+    ("cosim same/a rtl_out/doubleq_16", "layer 'stem': has int8 weights, array_doubleq_1x16 takes"),
+    ("cosim nets/digits rtl_out/doubleq_16 --layer 99", "layer must be 0 to 8 or one of stem"),
+    ("cosim nets/digits rtl_out/doubleq_16 --layer 0 --all", "give either --layer or --all"),
+    ("cosim nets/digits rtl_out/doubleq_16 --gaps 1", "--gaps must be at least 0 and below 1"),
+    ("cosim nets/digits rtl_out/doubleq_16 --images 0", "--images must be at least 1"),
+    ("cosim nets/digits rtl_out/doubleq_16 --simulator vcs", "simulator must be one of verilator"),
+    ("synth rtl_out/doubleq_16 --device xc7z", "xc7z"),
+    ("vivado rtl_out/doubleq_16 --board de10 -o bad/out", "de10"),
+    ("vivado rtl_out/doubleq_16 --board zcu102 --clock 0 -o bad/out", "clock must be 1 to 1000"),
+    ("bench golden --repeats 0", "repeats must be at least 1, not 0"),
+    ("train --epochs 0 -o bad/out", "epochs"),
+    ("train --data nowhere -o bad/out", "found nothing"),
+    ("info bad/full", "network.json: not found"),
+    ("frobnicate", "No such command 'frobnicate'"),
+])
+def test_bad_input(capsys, line, message):
+    """One clear line, exit code 2, nothing half-written."""
+    bad_files()
+    before = sorted(Path("bad").rglob("*"))
+    code, out, err = run(capsys, line)
+    assert code == 2
+    assert out == ""
+    assert message in err
+    assert err.startswith("doubleq: ")
+    assert err.count("\n") == 1
+    assert sorted(Path("bad").rglob("*")) == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_unwritable_folder(capsys):
+    Path("locked").mkdir(mode=0o500)
+    code, _, err = run(capsys, "generate array --pes 4 -o locked/out")
+    assert (code, "cannot write" in err) == (2, True)
+
+
+def test_images_of_another_network(capsys, tmp_path):
+    (tmp_path / "test_batch.bin").write_bytes(bytes(3073))
+    code, _, err = run(capsys, f"evaluate nets/digits --data {tmp_path}")
+    assert code == 2
+    assert "cifar10" in err
+
+
+def test_interrupted(workplace):
+    """Ctrl-C: one line, exit code 2, nothing of the result; the search state stays for later."""
+    line = [sys.executable, str(ROOT / "doubleq.py"), "train", "--epochs", "1000", "-o", "cut"]
+    process = subprocess.Popen(line, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                               cwd=workplace, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    time.sleep(8)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "doubleq: interrupted; nothing half-written is left" in err
+    assert not list(workplace.glob("*cut*"))
+
+
+def test_sample_images_are_checked(capsys):
+    shutil.copytree("nets/digits", "nets/odd", dirs_exist_ok=True)
+    np.savez("nets/odd/sample.npz", pixels=np.zeros((1, 1, 9, 9), np.uint8))
+    code, _, err = run(capsys, "cosim nets/odd rtl_out/doubleq_16")
+    assert (code, "expected uint8 images of (1, 8, 8), found uint8 (1, 9, 9)" in err) == (2, True)
