@@ -160,7 +160,7 @@ def bad_files():
     (folder / "cifar" / "test_batch.bin").write_bytes(bytes(3073))
     shutil.copytree("nets/digits", folder / "edited")
     text = (folder / "edited" / "network.json").read_text()
-    (folder / "edited" / "network.json").write_text(text.replace('"shift": ', '"shift": 1', 1))
+    (folder / "edited" / "network.json").write_text(text.replace('"scale": ', '"scale": 1', 1))
     (folder / "file").write_text("in the way")
     (folder / "full").mkdir()
     (folder / "full" / "precious").touch()
@@ -180,8 +180,8 @@ Q = "quantize models/resnet8_digits.safetensors -o bad/out"
     (f"{Q} --scheme doubleq --mean 1,x", "--mean must be numbers separated by commas, not '1,x'"),
     (f"{Q} --scheme doubleq --calibration-images 0", "calibration images must be at least 1"),
     (f"{Q} --scheme doubleq --selection-images 5000", "leave none of the 1437 training images"),
-    (f"{Q} --scheme doubleq --width 8", "does not fit resnet8: conv1.weight has shape"),
-    (f"{Q} --scheme doubleq --model mnist", "mnist"),
+    (f"{Q} --scheme doubleq --width 8", "fit resnet8: layers.stem.weight has shape [16, 1, 3, 3]"),
+    (f"{Q} --scheme doubleq --model mnist", "layer 'conv2': output shape (20, -2, -2) is empty"),
     ("quantize nowhere.pt --scheme quant8 -o bad/out", "nowhere.pt"),
     ("quantize bad/nan.safetensors --scheme quant8 -o bad/out", "layers.fc.weight: NaN or"),
     ("quantize bad/shape.safetensors --scheme quant8 -o bad/out",
