@@ -10,7 +10,7 @@ demo: $(READY)
 test: $(READY)
 	$(VENV)/ruff check .
 	$(VENV)/mypy
-	$(VENV)/pytest -n 2 --dist loadscope -m "not slow"
+	OMP_NUM_THREADS=1 $(VENV)/pytest -n 2 --dist loadscope -m "not slow"
 
 test-slow: $(READY)
 	$(VENV)/pytest -m slow

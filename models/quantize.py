@@ -1,6 +1,7 @@
 """From a float network to an artefact. Equations: DESIGN.md, section 3."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from models.layer import Layer, QParams
 from models.network import INPUT, SCHEMES, Network, Node, Topology
 from models.rounding import round_weights
 
-__all__ = ["Quantizer", "assign", "fold", "level_one", "multiplier"]
+__all__ = ["Fit", "Quantizer", "assign", "fold", "level_one", "multiplier"]
 
 BIAS_LIMIT = 1 << 30
 DEAD_CHANNEL = 1024
@@ -143,6 +144,25 @@ def assign(topology: Topology, *, scheme: str, fmt: str = "pot5",
 
 
 @dataclass(frozen=True)
+class Fit:
+    """What the integers of a layer are made from.
+
+    Parameters
+    ----------
+    values : array
+        Weights on the integer grid, int16, of the shape of the layer's weights.
+    scale : array
+        Real value of a unit of the grid, float64 [out].
+    bias : array
+        Real bias, float64 [out].
+    """
+
+    values: np.ndarray
+    scale: np.ndarray
+    bias: np.ndarray
+
+
+@dataclass(frozen=True)
 class Quantizer:
     """Quantizes one float network, whose activations are calibrated, in any assignment of formats.
 
@@ -160,6 +180,8 @@ class Quantizer:
         Level two, one of :data:`models.rounding.ROUNDINGS`.
     per_tensor : :class:`bool`
         One weight scale a layer instead of one an output channel.
+    fits : mapping of :class:`Fit`
+        By layer and format: integers that were chosen otherwise (:mod:`models.reconstruct`).
     """
 
     topology: Topology
@@ -169,8 +191,10 @@ class Quantizer:
     std: tuple[float, ...]
     rounding: str = "nearest"
     per_tensor: bool = False
+    fits: Mapping[tuple[str, str], Fit] = field(default_factory=dict)
 
-    def _qparams(self, tensor: str) -> QParams:
+    def qparams(self, tensor: str) -> QParams:
+        """Quantization of a tensor."""
         if tensor == INPUT:
             return pixel_table(self.mean, self.std)[0]
         return self.activations[tensor]
@@ -185,7 +209,7 @@ class Quantizer:
         """
         node = self.topology[name]
         last = node is self.topology.nodes[-1]
-        x, y = self._qparams(node.input), None if last else self._qparams(name)
+        x, y = self.qparams(node.input), None if last else self.qparams(name)
         try:
             if node.op == "maxpool":
                 return Layer(output=x)
@@ -197,11 +221,16 @@ class Quantizer:
         except ValueError as error:
             raise ValueError(f"layer {name!r}: {error}") from None
 
-    def _weighted(self, node: Node, fmt: WeightFormat, x: QParams, y: QParams | None) -> Layer:
+    def _rounded(self, node: Node, fmt: WeightFormat) -> Fit:
+        """Level one, then level two, each weight on its own."""
         weights, bias = self.folded[node.name]
-        q, scale = level_one(weights, bias, input_scale=x.scale,
-                             per_tensor=self.per_tensor or y is None)
-        values = round_weights(q, fmt, rounding=self.rounding)
+        q, scale = level_one(weights, bias, input_scale=self.qparams(node.input).scale,
+                             per_tensor=self.per_tensor or node is self.topology.nodes[-1])
+        return Fit(round_weights(q, fmt, rounding=self.rounding), scale, bias)
+
+    def _weighted(self, node: Node, fmt: WeightFormat, x: QParams, y: QParams | None) -> Layer:
+        fit = self.fits.get((node.name, fmt.name)) or self._rounded(node, fmt)
+        values, scale, bias = fit.values, fit.scale, fit.bias
         sums = values.reshape(len(values), -1).sum(1, dtype=np.int64)
         folded_bias = np.rint(bias / (x.scale * scale)).astype(np.int64) - x.zero_point * sums
         fields: dict[str, Any] = {
@@ -210,7 +239,7 @@ class Quantizer:
         if y is not None:
             fields["multiplier"], fields["shift"] = multiplier(x.scale * scale / y.scale)
             if node.residual is not None:
-                ratio = self._qparams(node.residual.tensor).scale / y.scale
+                ratio = self.qparams(node.residual.tensor).scale / y.scale
                 fields["residual_multiplier"], fields["residual_shift"] = _residual_multiplier(
                     ratio, fields["shift"])
         return Layer(**fields)
