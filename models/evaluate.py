@@ -1,4 +1,4 @@
-"""Accuracy of networks on images."""
+"""Accuracy of networks on images, and how two networks differ on the same ones."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,8 +6,9 @@ from typing import Protocol
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
-__all__ = ["Accuracy", "Pixels", "evaluate", "normalized"]
+__all__ = ["Accuracy", "Pixels", "agreement", "divergence", "evaluate", "normalized", "ranks"]
 
 
 class Pixels(Protocol):
@@ -16,18 +17,44 @@ class Pixels(Protocol):
     def __getitem__(self, part: slice, /) -> np.ndarray: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Accuracy:
-    """How many of ``images`` images have their label among the first or first five classes."""
+    """How well a network classified some images.
 
-    images: int
-    top1: int
-    top5: int
+    Parameters
+    ----------
+    rank : array
+        For each image how many classes came before its label, int64 [N].
+    """
+
+    rank: np.ndarray
+
+    @property
+    def images(self) -> int:
+        """Number of images."""
+        return len(self.rank)
+
+    @property
+    def top1(self) -> int:
+        """Images whose label came first."""
+        return int((self.rank == 0).sum())
+
+    @property
+    def top5(self) -> int:
+        """Images whose label was among the first five."""
+        return int((self.rank < 5).sum())
 
     @property
     def percent(self) -> tuple[float, float]:
         """Top-1 and top-5 accuracy in per cent."""
         return 100 * self.top1 / self.images, 100 * self.top5 / self.images
+
+    def paired(self, other: "Accuracy") -> tuple[float, float]:
+        """Top-1 accuracy less that of ``other`` on the same images, in points, and its standard
+        error from the images on which only one of the two is right (McNemar, *Psychometrika* 12,
+        1947)."""
+        delta = (self.rank == 0).astype(float) - (other.rank == 0)
+        return 100 * float(delta.mean()), 100 * float(delta.std() / np.sqrt(len(delta)))
 
 
 def normalized(pixels: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...]
@@ -37,13 +64,34 @@ def normalized(pixels: np.ndarray, mean: tuple[float, ...], std: tuple[float, ..
     return (x - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
 
 
+def ranks(scores: torch.Tensor, labels: np.ndarray) -> np.ndarray:
+    """Classes before the label of each image, int64 [N], for scores [N, classes].
+
+    Equal scores are ranked by class, the lower first, as a hardware argmax does.
+    """
+    label = torch.from_numpy(labels).long()[:, None]
+    own = scores.gather(1, label)
+    before = (scores > own) | ((scores == own)
+                               & (torch.arange(scores.shape[1])[None, :] < label))
+    return before.sum(1).numpy()
+
+
+def divergence(reference: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    """Kullback–Leibler divergence of softmax(``scores``) from softmax(``reference``) for each
+    image, in nats; real logits, [N, classes]."""
+    p, q = F.log_softmax(reference.double(), 1), F.log_softmax(scores.double(), 1)
+    return (p.exp() * (p - q)).sum(1)
+
+
+def agreement(reference: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    """Whether both have the same first class, bool [N]."""
+    return reference.argmax(1) == scores.argmax(1)
+
+
 @torch.inference_mode()
 def evaluate(logits: Callable[[np.ndarray], torch.Tensor], pixels: Pixels, labels: np.ndarray,
              *, batch: int = 50, progress: Callable[[int], None] = lambda images: None) -> Accuracy:
     """Accuracy of the network that ``logits`` computes, [N, classes] from uint8 [N, C, H, W].
-
-    Equal logits are ranked by class, the lower first, as a hardware argmax does. With fewer than
-    five classes, top-5 counts every image.
 
     Parameters
     ----------
@@ -54,15 +102,9 @@ def evaluate(logits: Callable[[np.ndarray], torch.Tensor], pixels: Pixels, label
     progress : callable
         Told the number of images after each batch.
     """
-    top1 = top5 = 0
+    found = []
     for start in range(0, len(labels), batch):
         scores = logits(pixels[start:start + batch])
-        label = torch.from_numpy(labels[start:start + batch]).long()[:, None]
-        own = scores.gather(1, label)
-        before = (scores > own) | ((scores == own)
-                                   & (torch.arange(scores.shape[1])[None, :] < label))
-        rank = before.sum(1)
-        top1 += int((rank == 0).sum())
-        top5 += int((rank < 5).sum())
+        found.append(ranks(scores, labels[start:start + batch]))
         progress(len(scores))
-    return Accuracy(len(labels), top1, top5)
+    return Accuracy(np.concatenate(found))

@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 import files
-from models.golden import GoldenNetwork
 from models.network import Network, Node
+from models.prefix import PrefixEvaluator
 from models.quantize import Quantizer, assign
 
 __all__ = ["Search", "Step", "greedy"]
@@ -68,55 +67,6 @@ class Search:
     reused: float
 
 
-class _Evaluator:
-    """Counts correct images of networks that differ from a base in one layer each, computing only
-    what depends on that layer."""
-
-    def __init__(self, pixels: np.ndarray, labels: np.ndarray, batch: int) -> None:
-        self.pixels, self.batch = pixels, batch
-        self.labels = torch.from_numpy(labels)
-        self.evaluations = 0
-        self.macs_done = self.macs_full = 0
-
-    def _finish(self, golden: GoldenNetwork, tensors: dict[str, torch.Tensor], changed: set[str]
-                ) -> torch.Tensor:
-        """Logits once the layers ``changed``, and all that depends on them, are computed anew."""
-        topology = golden.network.topology
-        tensors, dirty = dict(tensors), set(changed)
-        images = len(next(iter(tensors.values())))
-        for node in topology.order:
-            reads = {node.input} | ({node.residual.tensor} if node.residual else set())
-            cost = topology.macs(node.name) * images if node.weighted else 0
-            self.macs_full += cost
-            if node.name in dirty or reads & dirty:
-                dirty.add(node.name)
-                tensors[node.name] = golden.compute(node, tensors)
-                self.macs_done += cost
-        return tensors[topology.nodes[-1].name].flatten(1)
-
-    @torch.inference_mode()
-    def correct(self, base: Network, variants: dict[str, Network],
-                progress: Callable[[float], None]) -> dict[str, int]:
-        """Correct images of each variant; its key is the layer that differs from ``base``, or
-        empty for ``base`` itself."""
-        reference = GoldenNetwork(base)
-        golden = {name: GoldenNetwork(network, like=reference)
-                  for name, network in variants.items()}
-        every = {node.name for node in base.topology.nodes}
-        totals = dict.fromkeys(variants, 0)
-        self.macs_done += len(self.pixels) * sum(
-            base.topology.macs(node.name) for node in base.topology.weighted)
-        for start in range(0, len(self.pixels), self.batch):
-            part = slice(start, start + self.batch)
-            tensors = reference.run(self.pixels[part], keep={"input", *every})
-            for name, network in golden.items():
-                logits = self._finish(network, tensors, {name} & every)
-                totals[name] += int((logits.argmax(1) == self.labels[part]).sum())
-            progress(len(tensors["input"]) / len(self.pixels))
-        self.evaluations += len(variants)
-        return totals
-
-
 def _load_trace(path: Path | None, key: str) -> list[Step]:
     """The steps that an interrupted search with the same ``key`` left in ``path``."""
     if path is None or not path.exists():
@@ -162,7 +112,7 @@ def greedy(quantizer: Quantizer, pixels: np.ndarray, labels: np.ndarray, *, mrt:
     if len(pixels) == 0:
         raise ValueError("the search needs at least one image, found none")
     topology = quantizer.topology
-    evaluator = _Evaluator(pixels, labels, batch)
+    evaluator = PrefixEvaluator(pixels, labels, batch=batch)
 
     def network(critical: tuple[str, ...]) -> Network:
         return quantizer.network(assign(topology, scheme="doubleqext", fmt=fmt, critical=critical),
@@ -173,10 +123,10 @@ def greedy(quantizer: Quantizer, pixels: np.ndarray, labels: np.ndarray, *, mrt:
     key = hashlib.sha256(f"{quant8.hash} {current.hash}".encode() + pixels.tobytes()
                          + labels.astype(np.int64).tobytes()).hexdigest()
     share = _within(progress, 0)
-    best = evaluator.correct(quant8, {"": quant8}, share)[""]
+    best = evaluator.measure(quant8, {("", ""): quant8}, share)["", ""].correct
     trace = _load_trace(state, key)
     if not trace:
-        start = evaluator.correct(current, {"": current}, share)[""]
+        start = evaluator.measure(current, {("", ""): current}, share)["", ""].correct
         trace = [Step("", -1, start, current.conv_bytes, 100.0 if best <= start else 0.0)]
     loss = best - trace[0].correct
     index = {node.name: i for i, node in enumerate(topology.convs)}
@@ -185,7 +135,9 @@ def greedy(quantizer: Quantizer, pixels: np.ndarray, labels: np.ndarray, *, mrt:
         current = network(critical)
         variants = {node.name: _with_int8(quantizer, current, node) for node in topology.convs
                     if node.name not in critical}
-        counts = evaluator.correct(current, variants, _within(progress, len(trace)))
+        scores = evaluator.measure(current, {(name, "int8"): n for name, n in variants.items()},
+                                   _within(progress, len(trace)))
+        counts = {name: score.correct for (name, _), score in scores.items()}
         added = {name: variants[name].conv_bytes for name in variants}
         chosen = min(variants, key=lambda name: (-counts[name], added[name], index[name]))
         trace.append(Step(chosen, index[chosen], counts[chosen], added[chosen],
@@ -193,7 +145,7 @@ def greedy(quantizer: Quantizer, pixels: np.ndarray, labels: np.ndarray, *, mrt:
         if state is not None:
             files.write_json(state, {"key": key, "trace": [asdict(step) for step in trace]})
     return Search(tuple(step.layer for step in trace[1:]), tuple(trace), len(pixels), best,
-                  evaluator.evaluations, 1 - evaluator.macs_done / evaluator.macs_full)
+                  evaluator.evaluations, evaluator.reused)
 
 
 def _within(progress: Callable[[int, float], None], step: int) -> Callable[[float], None]:
