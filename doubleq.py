@@ -106,12 +106,20 @@ def quantize(
         model: Model = "resnet8",
         data: Data = "digits",
         format: Annotated[str, typer.Option(help="Powers of two: pot5, pot4 or pot3.")] = "pot5",
-        rounding: Annotated[str, typer.Option(help="Level two: log or nearest.")] = "nearest",
+        rounding: Annotated[str, typer.Option(help="log, nearest or calibrated.")] = "nearest",
         calibration: Annotated[str, typer.Option(help="max, percentile, entropy or mse.")] = "mse",
         percentile: Annotated[float, typer.Option(help="What it keeps, in %.")] = 99.99,
         per_tensor: Annotated[bool, typer.Option("--per-tensor", help="One weight scale a layer, "
                                                  "not one a channel.")] = False,
-        mrt: Annotated[float, typer.Option(help="doubleqext: minimum recovery, in %.")] = 80.0,
+        selection: Annotated[str, typer.Option(
+            help="doubleqext: greedy (Algorithm 1) or sensitivity.")] = "greedy",
+        mrt: Annotated[float, typer.Option(help="greedy: minimum recovery, in %.")] = 80.0,
+        formats: Annotated[str | None, typer.Option(
+            help="sensitivity: formats to choose from, commas; --format and int8.")] = None,
+        budget_kb: Annotated[float | None, typer.Option(
+            help="sensitivity: memory of the convolutions, in kB.")] = None,
+        max_loss: Annotated[float | None, typer.Option(
+            help="sensitivity: loss against Quant8, in points.")] = None,
         critical: Annotated[str | None, typer.Option(
             help="doubleqext: int8 layers (names or numbers, commas) instead of a search.")] = None,
         paper_protocol: Annotated[bool, typer.Option(
@@ -146,7 +154,9 @@ def quantize(
     network = checkpoints.load_model(checkpoint, model, **options)
     recipe = pipeline.Recipe(
         scheme=scheme, format=format, rounding=rounding, calibration=calibration,
-        percentile=percentile, per_tensor=per_tensor, mrt=mrt,
+        percentile=percentile, per_tensor=per_tensor, selection=selection, mrt=mrt,
+        formats=None if formats is None else tuple(filter(None, formats.split(","))),
+        budget_kb=budget_kb, max_loss=max_loss,
         critical=None if critical is None else tuple(filter(None, critical.split(","))),
         calibration_images=calibration_images, selection_images=selection_images,
         paper_protocol=paper_protocol)
@@ -191,13 +201,19 @@ def _conv_bytes(result: Any) -> list[float]:
 def evaluate(net: Net, data: Data = "digits",
              split: Annotated[str, typer.Option(help="train or test.")] = "test",
              images: Annotated[int | None, typer.Option(help="First images only.")] = None,
+             against: Annotated[Path | None, typer.Option(
+                 help="Another artefact to compare with on the same images.")] = None,
              json: Json = False) -> None:
     """Top-1 and top-5 accuracy of the float, fake-quantized and integer networks.
+
+    Beside them, how far each is from the float network: mean divergence of the class probabilities
+    in nats, and the share of the images on which both have the same first class. With --against,
+    the paired difference of the integer networks, in points, and its standard error.
 
     "affine" is the paper's affine form of the weights (its equations 1 to 3), fake-quantized;
     hardware takes the symmetric ones only.
 
-    JSON keys: artefact, data, split, images, networks, conv_bytes.
+    JSON keys: artefact, data, split, images, networks, against, conv_bytes.
 
     Example: doubleq evaluate nets/digits --data digits --images 100
     """
@@ -210,13 +226,57 @@ def evaluate(net: Net, data: Data = "digits",
         found = pipeline.compare(result, pipeline.load_float(net, result.topology), part,
                                  progress=progress)
     out.table(f"{net} on {len(part)} {split} images of {part.name}",
-              ["network", "correct", "top-1 %", "top-5 %"],
-              [(name, a.top1, *a.percent) for name, a in found.items()])
+              ["network", "correct", "top-1 %", "top-5 %", "KL, nats", "as float %"],
+              [(name, a.top1, *a.percent,
+                None if a.divergence is None else f"{a.divergence:.5f}", a.agreement)
+               for name, a in found.items()])
+    paired = None
+    if against is not None:
+        other = pipeline.compare(network.load(against), None, part)["integer"]
+        points, error = found["integer"].paired(other)
+        paired = {"artefact": str(against), "points": points, "standard_error": error,
+                  "images": found["integer"].top1 - other.top1}
+        out.say(f"against {against}: {points:+.2f} ± {error:.2f} points "
+                f"({paired['images']:+d} images)")
     out.result({"artefact": result.hash, "data": part.name, "split": split, "images": len(part),
                 "networks": {name: {"top1": a.percent[0], "top5": a.percent[1],
-                                    "top1_correct": a.top1, "top5_correct": a.top5}
+                                    "top1_correct": a.top1, "top5_correct": a.top5,
+                                    "divergence": a.divergence, "agreement": a.agreement}
                              for name, a in found.items()},
+                "against": paired,
                 "conv_bytes": result.conv_bytes})
+
+
+@app.command()
+def export(net: Net, output: Target,
+           packing: Annotated[str, typer.Option(
+               help="dense, or u16x3: pot5 codes three to a 16-bit word.")] = "dense",
+           json: Json = False) -> None:
+    """Write the packed weights for firmware (a C header) and block memories (.mem and .coe).
+
+    The ratios are those of the convolutions, as the paper counts, and of all that a device stores.
+
+    JSON keys: schema, artefact, packing, header, layers, totals (as models/export.py describes),
+    paper, output.
+
+    Example: doubleq export nets/digits -o weights/digits
+    """
+    from gen.published import COMPRESSION
+    from models import export as weights
+    from models import network
+    out = Output(json)
+    result = weights.export(network.load(net), output, packing=packing)
+    paper = dict(zip(weights.PACKINGS, COMPRESSION, strict=True))
+    out.table(f"{output}: {packing}",
+              ["layer", "format", "packing", "weights", "bytes", "float32 / ours"],
+              [(layer["name"], layer["format"], layer["packing"], layer["weights"], layer["bytes"],
+                4 * layer["weights"] / layer["bytes"]) for layer in result["layers"]])
+    out.table("memory", ["", "bytes", "float32 / ours", "int8 / ours", "float32 / paper's DoubleQ"],
+              [(name, total["bytes"], total["times_float32"], total["times_int8"],
+                paper[packing] if key == "conv" else None)
+               for key, name in [("conv", "convolution weights"), ("full", "with all else")]
+               for total in [result["totals"][key]]])
+    out.result({**result, "paper": paper, "output": str(output)})
 
 
 @generate_app.command("array")

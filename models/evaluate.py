@@ -25,9 +25,14 @@ class Accuracy:
     ----------
     rank : array
         For each image how many classes came before its label, int64 [N].
+    divergence, agreement : :class:`float` or None
+        Against another network: mean divergence of its class probabilities, in nats, and share of
+        the images on which both have the same first class, in per cent.
     """
 
     rank: np.ndarray
+    divergence: float | None = None
+    agreement: float | None = None
 
     @property
     def images(self) -> int:
@@ -90,7 +95,8 @@ def agreement(reference: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
 
 @torch.inference_mode()
 def evaluate(logits: Callable[[np.ndarray], torch.Tensor], pixels: Pixels, labels: np.ndarray,
-             *, batch: int = 50, progress: Callable[[int], None] = lambda images: None) -> Accuracy:
+             *, batch: int = 50, reference: torch.Tensor | None = None, scale: float = 1.0,
+             progress: Callable[[int], None] = lambda images: None) -> Accuracy:
     """Accuracy of the network that ``logits`` computes, [N, classes] from uint8 [N, C, H, W].
 
     Parameters
@@ -99,12 +105,23 @@ def evaluate(logits: Callable[[np.ndarray], torch.Tensor], pixels: Pixels, label
         Or whatever gives arrays when it is sliced.
     labels : array
         Integers, shape [N].
+    reference : Tensor or None
+        Real logits of the network to compare with, [N, classes].
+    scale : :class:`float`
+        Real value of a unit of ``logits``, for that comparison.
     progress : callable
         Told the number of images after each batch.
     """
-    found = []
+    found, apart, same = [], 0.0, 0
     for start in range(0, len(labels), batch):
-        scores = logits(pixels[start:start + batch])
-        found.append(ranks(scores, labels[start:start + batch]))
+        part = slice(start, start + batch)
+        scores = logits(pixels[part])
+        found.append(ranks(scores, labels[part]))
+        if reference is not None:
+            apart += float(divergence(reference[part], scores * scale).sum())
+            same += int(agreement(reference[part], scores).sum())
         progress(len(scores))
-    return Accuracy(np.concatenate(found))
+    rank = np.concatenate(found)
+    if reference is None:
+        return Accuracy(rank)
+    return Accuracy(rank, apart / len(rank), 100 * same / len(rank))

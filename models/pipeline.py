@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from models import checkpoints, network, select
+from models.allocate import sensitivity_curve
 from models.calibrate import calibrate, observe
 from models.data import Images, Normalization
 from models.evaluate import Accuracy, evaluate, normalized
@@ -19,7 +20,10 @@ from models.fakequant import FakeQuantized
 from models.floatnet import FloatNetwork
 from models.golden import GoldenNetwork
 from models.network import Network
+from models.prefix import PrefixEvaluator
 from models.quantize import Quantizer, assign, fold
+from models.reconstruct import reconstruct
+from models.rounding import ROUNDINGS
 
 __all__ = ["Progress", "Recipe", "compare", "digest", "load_float", "load_sample", "quantize",
            "save", "split"]
@@ -27,6 +31,7 @@ __all__ = ["Progress", "Recipe", "compare", "digest", "load_float", "load_sample
 FLOAT_FILE = "float.safetensors"
 SAMPLE_FILE = "sample.npz"
 SAMPLE_IMAGES = 16
+CALIBRATED = "calibrated"
 BATCH = 50
 
 Progress = Callable[[str, float], None]
@@ -43,13 +48,21 @@ class Recipe:
     format : :class:`str`
         Power-of-two format.
     rounding : :class:`str`
-        Level-two rounding.
+        Level-two rounding: ``log``, ``nearest`` or ``calibrated`` (:mod:`models.reconstruct`).
     calibration : :class:`str`
         Calibration of activations; ``percentile`` keeps this much, in per cent.
     per_tensor : :class:`bool`
         One weight scale a layer.
+    selection : :class:`str`
+        Of layers for ``doubleqext``: ``greedy`` (Algorithm 1) or ``sensitivity``
+        (:mod:`models.allocate`).
     mrt : :class:`float`
         Minimum recovery threshold of Algorithm 1, in per cent.
+    formats : tuple of :class:`str` or None
+        Formats that ``sensitivity`` chooses from; ``format`` and int8 by default.
+    budget_kb, max_loss : :class:`float` or None
+        For ``sensitivity``, one of them: memory of the convolutions in kB, or the loss of
+        accuracy against Quant8 on the selection images, in points.
     critical : tuple of :class:`str` or None
         Convolutions that stay int8, by name or number, instead of a search.
     calibration_images, selection_images : :class:`int`
@@ -64,7 +77,11 @@ class Recipe:
     calibration: str = "mse"
     percentile: float = 99.99
     per_tensor: bool = False
+    selection: str = "greedy"
     mrt: float = 80.0
+    formats: tuple[str, ...] | None = None
+    budget_kb: float | None = None
+    max_loss: float | None = None
     critical: tuple[str, ...] | None = None
     calibration_images: int = 1500
     selection_images: int = 500
@@ -132,6 +149,10 @@ def quantize(float_network: FloatNetwork, train: Images, recipe: Recipe, *,
                          f"{topology.input_shape}")
     normalization = normalization or train.normalization
     calibrating, selecting = split(train, recipe)
+    if recipe.rounding not in (*ROUNDINGS, CALIBRATED):
+        raise ValueError(f"rounding must be one of {', '.join(ROUNDINGS)}, {CALIBRATED}, "
+                         f"not {recipe.rounding!r}")
+    single = "nearest" if recipe.rounding == CALIBRATED else recipe.rounding
     done = 0.0
 
     def batches() -> Iterator[torch.Tensor]:
@@ -145,10 +166,18 @@ def quantize(float_network: FloatNetwork, train: Images, recipe: Recipe, *,
     activations = calibrate(topology, histograms, method=recipe.calibration,
                             percentile=recipe.percentile)
     quantizer = Quantizer(topology, fold(float_network), activations, normalization.mean,
-                          normalization.std, recipe.rounding, recipe.per_tensor)
+                          normalization.std, single, recipe.per_tensor)
     notes: dict[str, Any] = {**(about or {}), "recipe": json.loads(json.dumps(asdict(recipe))),
                              "data": train.name, "calibrated_on": len(calibrating),
                              "normalization": asdict(normalization)}
+
+    def calibrated(assigned: dict[str, str], alternatives: tuple[str, ...] = ()) -> Quantizer:
+        if recipe.rounding != CALIBRATED:
+            return quantizer
+        return reconstruct(float_network, quantizer, calibrating.pixels, len(calibrating),
+                           assigned, alternatives=alternatives,
+                           progress=lambda share: progress("calibrated rounding", share))
+
     critical: tuple[str, ...] = ()
     if recipe.scheme == "doubleqext":
         if recipe.critical is not None:
@@ -158,8 +187,16 @@ def quantize(float_network: FloatNetwork, train: Images, recipe: Recipe, *,
                 if test is None:
                     raise ValueError("the paper's protocol selects on test images, found none")
                 selecting = test.take(0, recipe.selection_images)
+            if recipe.selection == "sensitivity":
+                return _by_sensitivity(float_network, calibrated, recipe, selecting, normalization,
+                                       notes, progress)
+            if recipe.selection != "greedy":
+                raise ValueError(f"selection must be greedy or sensitivity, "
+                                 f"not {recipe.selection!r}")
+            candidates = calibrated(assign(topology, scheme="doubleqext", fmt=recipe.format),
+                                    ("int8",))
             found = select.greedy(
-                quantizer, selecting.pixels[:], selecting.labels, mrt=recipe.mrt,
+                candidates, selecting.pixels[:], selecting.labels, mrt=recipe.mrt,
                 fmt=recipe.format, state=state, batch=BATCH,
                 progress=lambda step, share: progress(f"search, step {step}", share))
             critical = found.critical
@@ -172,7 +209,32 @@ def quantize(float_network: FloatNetwork, train: Images, recipe: Recipe, *,
         raise ValueError(f"critical layers belong to scheme doubleqext, not {recipe.scheme}")
     notes["critical"] = list(critical)
     assigned = assign(topology, scheme=recipe.scheme, fmt=recipe.format, critical=critical)
-    return quantizer.network(assigned, scheme=recipe.scheme, about=notes)
+    return calibrated(assigned).network(assigned, scheme=recipe.scheme, about=notes)
+
+
+def _by_sensitivity(float_network: FloatNetwork, calibrated: Callable[..., Quantizer],
+                    recipe: Recipe, selecting: Images, normalization: Normalization,
+                    notes: dict[str, Any], progress: Progress) -> Network:
+    """The network whose formats :func:`models.allocate.sensitivity_curve` chooses."""
+    topology = float_network.topology
+    choices = recipe.formats or (recipe.format, "int8")
+    with torch.inference_mode():
+        reference = torch.cat([float_network(x) for x in _tensors(selecting, normalization)])
+    evaluator = PrefixEvaluator(selecting.pixels[:], selecting.labels, reference=reference,
+                                batch=BATCH)
+    budget = None if recipe.budget_kb is None else 1000 * recipe.budget_kb
+    curve = sensitivity_curve(
+        calibrated(assign(topology, scheme="quant8"), choices), evaluator, choices, budget=budget,
+        progress=lambda share: progress("sensitivity", share))
+    chosen = curve.within(budget=budget, loss=recipe.max_loss)
+    notes["critical"] = [node.name for node in topology.convs
+                         if chosen.formats[node.name] == "int8"]
+    notes["search"] = {
+        "on": "training images", "images": curve.images, "correct_quant8": curve.correct_quant8,
+        "evaluations": curve.evaluations, "macs_reused": curve.reused,
+        "losses": [[*key, loss] for key, loss in curve.losses.items()],
+        "trace": [asdict(point) for point in curve.points]}
+    return calibrated(chosen.formats).network(chosen.formats, scheme=recipe.scheme, about=notes)
 
 
 def save(result: Network, path: Path, *, float_network: FloatNetwork, sample: Images) -> None:
@@ -216,9 +278,11 @@ def load_sample(path: Path, topology: network.Topology) -> np.ndarray:
 
 def compare(result: Network, float_network: FloatNetwork | None, images: Images, *,
             progress: Progress = lambda what, share: None) -> dict[str, Accuracy]:
-    """Accuracy of the float, fake-quantized and integer networks on the same images; without the
-    float network of the last one alone. ``affine`` is the paper's affine form of the weights
-    (equations 1 to 3), per tensor, fake-quantized.
+    """Accuracy of the float, fake-quantized and integer networks on the same images, the others
+    also compared with the float one; without it of the integer network alone.
+
+    ``affine`` is the paper's affine form of the weights (equations 1 to 3), per tensor,
+    fake-quantized.
 
     Raises
     ------
@@ -229,18 +293,28 @@ def compare(result: Network, float_network: FloatNetwork | None, images: Images,
     if images.shape != topology.input_shape or images.classes > topology.classes:
         raise ValueError(f"{images.name}: {images.classes} classes of images {images.shape}, the "
                          f"network has {topology.classes} for {topology.input_shape}")
+    kept: list[torch.Tensor] = []
+
+    def keeping(pixels: np.ndarray) -> torch.Tensor:
+        assert float_network is not None
+        kept.append(float_network(normalized(pixels, mean, std)))
+        return kept[-1]
+
     golden = GoldenNetwork(result)
     networks: dict[str, Callable[[np.ndarray], torch.Tensor]] = {}
     if float_network is not None:
         mean, std = (tuple(result.about["normalization"][key]) for key in ("mean", "std"))
         folded = fold(float_network)
         fake = FakeQuantized(result, folded)
-        affine = FakeQuantized(result, folded, affine_rounding=result.about["recipe"]["rounding"])
-        networks["float"] = lambda pixels: float_network(normalized(pixels, mean, std))
+        rounding = result.about["recipe"]["rounding"]
+        affine = FakeQuantized(result, folded, affine_rounding="nearest" if rounding == CALIBRATED
+                               else rounding)
+        networks["float"] = keeping
         networks["fake-quantized"] = lambda pixels: fake(normalized(pixels, mean, std))
         networks["affine"] = lambda pixels: affine(normalized(pixels, mean, std))
     networks["integer"] = lambda pixels: torch.from_numpy(golden.logits(pixels))
-    found = {}
+    found: dict[str, Accuracy] = {}
+    reference = None
     for name, logits in networks.items():
         done = 0
 
@@ -249,7 +323,11 @@ def compare(result: Network, float_network: FloatNetwork | None, images: Images,
             done += count
             progress(f"evaluating {name}", done / len(images))
 
-        found[name] = evaluate(logits, images.pixels, images.labels, batch=BATCH, progress=report)
+        found[name] = evaluate(
+            logits, images.pixels, images.labels, batch=BATCH, reference=reference,
+            scale=result.logit_scale if name == "integer" else 1.0, progress=report)
+        if name == "float":
+            reference = torch.cat(kept)
     return found
 
 

@@ -21,8 +21,8 @@ from models import network as artefact
 
 ROOT = Path(__file__).resolve().parent.parent
 # In an order in which each finds what it needs.
-COMMANDS = ["train", "quantize", "evaluate", "generate array", "cosim", "synth", "vivado",
-            "bench golden", "info", "demo"]
+COMMANDS = ["train", "quantize", "evaluate", "export", "generate array", "cosim", "synth",
+            "vivado", "bench golden", "info", "demo"]
 
 
 def callbacks():
@@ -201,6 +201,10 @@ Q = "quantize models/resnet8_digits.safetensors -o bad/out"
     ("evaluate nowhere", "network.json: not found, expected an artefact"),
     ("evaluate nets/digits --split valid", "split must be train or test, not 'valid'"),
     ("evaluate nets/digits --images 0", "limit must be at least 1, not 0"),
+    ("export bad/edited -o bad/out", "hash: the contents give"),
+    ("export nets/digits -o bad/full", "bad/full exists and holds no weights.json"),
+    ("export nets/digits --packing zip -o bad/out", "packing must be one of dense, u16x3, not"),
+    ("export same/a --packing u16x3 -o bad/out", "takes pot5 weights, the network's are int8"),
     ("generate array --pes 0 -o bad/out", "array pes must be a positive integer, not 0"),
     ("generate array --pes 8193 -o bad/out", "array pes must be 1 to 128 slices of 1 to 64 lanes"),
     ("generate array --pes 16 --slices 129 -o bad/out", "array pes must be 129 slices"),
