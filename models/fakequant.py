@@ -51,9 +51,10 @@ class FakeQuantized(nn.Module):
     Parameters
     ----------
     network : :class:`Network`
-        Gives the quantization of all activations and, by default, of the weights.
+        Gives the quantization of all activations and, by default, the weights and biases.
     folded : dict
-        Float weights and biases, batch norm folded in (:func:`models.quantize.fold`).
+        Float weights and biases, batch norm folded in (:func:`models.quantize.fold`), for the
+        affine form.
     affine_rounding : :class:`str` or None
         If given, weights are quantized anew by :func:`affine_weights` with this rounding.
     """
@@ -68,9 +69,11 @@ class FakeQuantized(nn.Module):
             layer = network.layers[node.name]
             weights, bias = folded[node.name]
             if affine_rounding is None:
-                assert layer.weight_scale is not None
-                scale = np.array(layer.weight_scale).reshape(-1, *[1] * (weights.ndim - 1))
-                weights = layer.weights * scale
+                assert layer.weight_scale is not None and layer.bias is not None
+                scale, x = np.array(layer.weight_scale), network.output(node.input)
+                sums = layer.weights.reshape(len(scale), -1).sum(1, dtype=np.int64)
+                bias = (layer.bias + x.zero_point * sums) * x.scale * scale
+                weights = layer.weights * scale.reshape(-1, *[1] * (weights.ndim - 1))
             else:
                 weights = affine_weights(weights, fmt=layer.format or "",
                                          rounding=affine_rounding)

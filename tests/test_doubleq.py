@@ -115,6 +115,40 @@ def test_critical_layers_by_number(capsys):
         "stem", "layer2.0.shortcut", "fc"]
 
 
+def test_calibrated_rounding(capsys):
+    """Fewer bits than pot5 rounded weight by weight, and closer to the float network."""
+    found = {}
+    for name, options in [("plain", "--format pot5"),
+                          ("calibrated", "--format pot3 --rounding calibrated")]:
+        line = (f"quantize models/resnet8_digits.safetensors --scheme doubleq {options} "
+                f"-o cal/{name}")
+        assert run(capsys, line)[0] == 0
+        code, out, _ = run(capsys, f"evaluate cal/{name} --against same/a --json")
+        assert code == 0
+        found[name] = json.loads(out)
+    assert found["calibrated"]["conv_bytes"] < found["plain"]["conv_bytes"]
+    plain, calibrated = (found[name]["networks"]["integer"]["divergence"]
+                         for name in ("plain", "calibrated"))
+    assert calibrated < plain
+    assert found["plain"]["against"]["images"] == (
+        found["plain"]["networks"]["integer"]["top1_correct"]
+        - found["calibrated"]["networks"]["integer"]["top1_correct"]
+        + found["calibrated"]["against"]["images"])
+
+
+def test_selection_by_sensitivity(capsys):
+    line = ("quantize models/resnet8_digits.safetensors --scheme doubleqext -o sens/net --json "
+            "--selection sensitivity --formats pot3,pot5,int8 --selection-images 100")
+    code, out, err = run(capsys, f"{line} --budget-kb 40")
+    assert code == 0, err
+    result = json.loads(out)
+    assert result["conv_bytes"] <= 40000
+    sizes = [point["conv_bytes"] for point in result["search"]["trace"]]
+    assert sizes == sorted(sizes)
+    assert result["formats"] in [point["formats"] for point in result["search"]["trace"]]
+    assert run(capsys, f"{line} --max-loss 100")[0] == 0
+
+
 def test_accumulators_sized_for_a_network(capsys):
     line = "generate array --scheme doubleq --pes 4 --network nets/digits -o rtl_out/sized --json"
     code, out, _ = run(capsys, line)
@@ -174,7 +208,10 @@ Q = "quantize models/resnet8_digits.safetensors -o bad/out"
     (f"{Q} --scheme triple", "scheme must be one of quant8, doubleq, doubleqext, not 'triple'"),
     (f"{Q} --scheme doubleq --format pot9", "weight format must be one of"),
     (f"{Q} --scheme doubleq --format int8", "takes a power-of-two format, not 'int8'"),
-    (f"{Q} --scheme doubleq --rounding up", "rounding must be one of log, nearest"),
+    (f"{Q} --scheme doubleq --rounding up", "rounding must be one of log, nearest, calibrated"),
+    (f"{Q} --scheme doubleqext --selection magic", "selection must be greedy or sensitivity"),
+    (f"{Q} --scheme doubleqext --selection sensitivity", "takes either a budget or a loss"),
+    (f"{Q} --scheme doubleqext --selection sensitivity --budget-kb 9", "budget must be at least"),
     (f"{Q} --scheme doubleq --calibration guess", "calibration must be one of max, percentile"),
     (f"{Q} --scheme doubleqext --mrt 101", "minimum recovery threshold must be 0 to 100 %"),
     (f"{Q} --scheme doubleq --mean 1,x", "--mean must be numbers separated by commas, not '1,x'"),

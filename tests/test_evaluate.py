@@ -1,13 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from networks import MEAN, STD, every_op, make_quantizer, random_pixels
 
 from models import resnet
-from models.evaluate import evaluate, normalized
+from models.evaluate import Accuracy, evaluate, normalized
 from models.fakequant import FakeQuantized, affine_weights
 from models.golden import GoldenNetwork
-from models.quantize import assign
+from models.quantize import Fit, assign
 
 
 def test_top1_and_top5():
@@ -44,6 +46,41 @@ def test_fake_quantized_follows_golden(shortcut):
         params = network.output(name)
         q = fake[name] / params.scale + params.zero_point
         assert (q - golden[name]).abs().max() <= 5, name
+
+
+def test_fake_quantized_takes_calibrated_biases():
+    """Biases that were chosen with the weights, not the float network's."""
+    topology = every_op()
+    quantizer = make_quantizer(topology)
+    assigned = assign(topology, scheme="quant8")
+    weights, bias = quantizer.folded["fc2"]
+    values = np.ones(weights.shape, np.int16)
+    fit = Fit(values, np.full(5, 0.01), bias + 3)
+    moved = replace(quantizer, fits={("fc2", "int8"): fit})
+    network = moved.network(assigned, scheme="quant8")
+    pixels = random_pixels(topology.input_shape, images=2)
+    golden = GoldenNetwork(network).logits(pixels) * network.logit_scale
+    fake = FakeQuantized(network, quantizer.folded)(normalized(pixels, MEAN, STD)).numpy()
+    assert np.abs(golden - fake).max() < 0.1
+
+
+def test_paired():
+    ours, theirs = Accuracy(np.array([0, 0, 1, 0])), Accuracy(np.array([0, 1, 0, 1]))
+    assert ours.paired(theirs) == (25.0, pytest.approx(100 * np.std([0, 1, -1, 1]) / 2))
+    assert ours.paired(ours) == (0.0, 0.0)
+
+
+def test_divergence_and_agreement():
+    pixels, labels = np.zeros((2, 1, 1, 1), np.uint8), np.array([0, 1])
+    reference = torch.log(torch.tensor([[0.5, 0.5], [0.2, 0.8]]))
+    integers = torch.tensor([[1, 1], [3, 1]])
+    found = evaluate(lambda part: integers, pixels, labels, reference=reference, scale=0.5)
+    p = torch.softmax(integers * 0.5, 1)
+    expected = (reference.exp() * (reference - p.log())).sum(1).mean()
+    assert found.divergence == pytest.approx(float(expected))
+    assert found.agreement == 50.0
+    same = evaluate(lambda part: reference, pixels, labels, reference=reference)
+    assert (same.divergence, same.agreement) == (0.0, 100.0)
 
 
 def test_affine_weights():
