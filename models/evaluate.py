@@ -34,6 +34,10 @@ class Accuracy:
     divergence: float | None = None
     agreement: float | None = None
 
+    def __eq__(self, other: object) -> bool:
+        return (isinstance(other, Accuracy) and np.array_equal(self.rank, other.rank)
+                and (self.divergence, self.agreement) == (other.divergence, other.agreement))
+
     @property
     def images(self) -> int:
         """Number of images."""
