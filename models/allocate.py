@@ -8,12 +8,12 @@ solved exactly by SciPy's mixed-integer solver (HiGHS).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from models import formats
-from models.network import Network, Topology
+from models.network import Topology
 from models.prefix import PrefixEvaluator, Score
 from models.quantize import Quantizer, assign
 
@@ -153,13 +153,11 @@ def sensitivity_curve(quantizer: Quantizer, evaluator: PrefixEvaluator,
     base = quantizer.network(assign(topology, scheme="quant8"), scheme="quant8")
     whole = evaluator.measure(base, {("", ""): base})["", ""]
 
-    def changed(name: str, fmt: str) -> Network:
-        return replace(base, layers={**base.layers, name: quantizer.layer(name, fmt)})
-
     scores: dict[tuple[str, str], Score] = {}
     for index, node in enumerate(topology.convs):
         scores |= evaluator.measure(base, {
-            (node.name, fmt): changed(node.name, fmt) for fmt in choices if fmt != "int8"})
+            (node.name, fmt): quantizer.with_layer(base, node.name, fmt)
+            for fmt in choices if fmt != "int8"})
         progress(0.7 * (index + 1) / len(topology.convs))
     losses = {key: score.divergence - whole.divergence for key, score in scores.items()}
     if "int8" in choices:

@@ -1,7 +1,7 @@
 """From a float network to an artefact. Equations: DESIGN.md, section 3."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -243,6 +243,10 @@ class Quantizer:
                 fields["residual_multiplier"], fields["residual_shift"] = _residual_multiplier(
                     ratio, fields["shift"])
         return Layer(**fields)
+
+    def with_layer(self, network: Network, name: str, fmt: str) -> Network:
+        """``network`` with one layer in weight format ``fmt``."""
+        return replace(network, layers={**network.layers, name: self.layer(name, fmt)})
 
     def network(self, assigned: dict[str, str], *, scheme: str,
                 about: dict[str, Any] | None = None) -> Network:

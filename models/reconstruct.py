@@ -315,8 +315,7 @@ def reconstruct(float_network: FloatNetwork, quantizer: Quantizer, pixels: Pixel
                 per_tensor=quantizer.per_tensor or node is topology.nodes[-1])
                 for name in sorted(wanted)}
             quantizer = replace(quantizer, fits={**quantizer.fits, **fits})
-            network = replace(network, layers={
-                **network.layers, node.name: quantizer.layer(node.name, assigned[node.name])})
+            network = quantizer.with_layer(network, node.name, assigned[node.name])
             golden = GoldenNetwork(network, like=golden)
         else:
             for batch in range(tensors.batches):

@@ -3,13 +3,13 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 import files
-from models.network import Network, Node
+from models.network import Network
 from models.prefix import PrefixEvaluator
 from models.quantize import Quantizer, assign
 
@@ -133,8 +133,8 @@ def greedy(quantizer: Quantizer, pixels: np.ndarray, labels: np.ndarray, *, mrt:
     while trace[-1].recovered < mrt and len(trace) <= len(index):
         critical = tuple(step.layer for step in trace[1:])
         current = network(critical)
-        variants = {node.name: _with_int8(quantizer, current, node) for node in topology.convs
-                    if node.name not in critical}
+        variants = {node.name: quantizer.with_layer(current, node.name, "int8")
+                    for node in topology.convs if node.name not in critical}
         scores = evaluator.measure(current, {(name, "int8"): n for name, n in variants.items()},
                                    _within(progress, len(trace)))
         counts = {name: score.correct for (name, _), score in scores.items()}
@@ -158,9 +158,3 @@ def _within(progress: Callable[[int, float], None], step: int) -> Callable[[floa
         progress(step, done)
 
     return report
-
-
-def _with_int8(quantizer: Quantizer, network: Network, node: Node) -> Network:
-    """``network`` with one convolution at 8 bit."""
-    return replace(network, layers={**network.layers,
-                                    node.name: quantizer.layer(node.name, "int8")})
