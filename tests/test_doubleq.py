@@ -25,10 +25,12 @@ COMMANDS = ["train", "quantize", "evaluate", "export", "generate array", "cosim"
             "vivado", "bench golden", "info", "demo"]
 
 
-def callbacks():
-    apps = {"": doubleq.app, "generate ": doubleq.generate_app, "bench ": doubleq.bench_app}
-    return {prefix + (command.name or command.callback.__name__): command.callback
-            for prefix, app in apps.items() for command in app.registered_commands}
+def callbacks(app=doubleq.app, prefix=""):
+    found = {prefix + (command.name or command.callback.__name__): command.callback
+             for command in app.registered_commands}
+    for group in app.registered_groups:
+        found |= callbacks(group.typer_instance, f"{prefix}{group.name} " if group.name else prefix)
+    return found
 
 
 def run(capsys, line):
