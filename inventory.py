@@ -15,7 +15,7 @@ def installed() -> dict[str, Any]:
     """Versions, simulators, and the names that the commands take."""
     from gen.boards import BOARDS
     from gen.devices import DEVICES
-    from gen.dot import STRUCTURES
+    from gen.structures import STRUCTURES
     from models.formats import FORMATS
     from models.network import SCHEMES
     from models.resnet import MODELS

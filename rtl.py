@@ -13,7 +13,7 @@ from typing import Any
 
 __all__ = ["RTL", "SCHEMA", "SIDECAR", "read_rtl"]
 
-SCHEMA = 1
+SCHEMA = 2
 SIDECAR = "sidecar.json"
 
 

@@ -7,17 +7,18 @@ from amaranth import Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from gen.dot import STRUCTURES
 from gen.hierarchy import place
 from gen.parameters import ArrayParameters
 from gen.slice import Slice
+from gen.structures import STRUCTURES
 
 __all__ = ["Array"]
 
 
 class Array(wiring.Component):
     """Computes ``acc[s] = Σ w[s][k] · x[k]`` over the lanes *k* of all vectors from the one with
-    ``first`` to the one with ``last`` (DESIGN.md section 3, without b').
+    ``first`` to the one with ``last`` (DESIGN.md section 3, without b'). Where a lane takes several
+    activations, or a weight several passes, ``gen.dot.DotProduct`` tells what w · x is.
 
     Accepts a vector in every cycle, also the first of one accumulation right after the last of
     another. Where ``last`` is sampled with ``i.valid`` at clock edge *t*, ``o.valid`` is high at
@@ -37,9 +38,9 @@ class Array(wiring.Component):
     Members
     -------
     i : :py:`In(stream.Signature(StructLayout({...}), always_ready=True))`
-        Vectors: activations ``x`` ([lanes], signed 8 bits), codes of the weights ``w``
-        ([slices, lanes]), for ``doubleqext`` the ``mode`` bit of these weights, ``first`` and
-        ``last``.
+        Vectors: activations ``x`` ([lanes · ACTIVATIONS], signed 8 bits), words of the weights
+        ``w`` ([slices, lanes]), where the encodings have one the ``mode`` bit of these weights,
+        ``first`` and ``last``.
     o : :py:`Out(stream.Signature(StructLayout({...}), always_ready=True))`
         Accumulators ``acc`` ([slices], signed).
 
@@ -54,16 +55,17 @@ class Array(wiring.Component):
         slices, lanes, scheme = parameters.slices, parameters.lanes, parameters.scheme
         self.module_name = f"array_{scheme}_{slices}x{lanes}"
         dots = [STRUCTURES[parameters.structure](
-            scheme=scheme, lanes=lanes, tree=parameters.tree, dsp=parameters.dsp,
-            pipeline=parameters.pipeline) for _ in range(slices // parameters.sums)]
-        self.slices = [Slice(dot=dot, accumulator_bits=parameters.accumulator_bits)
-                       for dot in dots]
+            scheme=scheme, lanes=lanes, tree=parameters.tree, target=parameters.target,
+            dsp=parameters.dsp, pipeline=parameters.pipeline)
+            for _ in range(slices // parameters.sums)]
+        self.slices = [Slice(dot=dot, accumulator_bits=parameters.accumulator_bits,
+                             target=parameters.target) for dot in dots]
         self.latency = self.slices[0].latency
         super().__init__({
             "i": In(stream.Signature(data.StructLayout({
-                "x":     data.ArrayLayout(signed(8), lanes),
+                "x":     data.ArrayLayout(signed(8), lanes * dots[0].ACTIVATIONS),
                 "w":     data.ArrayLayout(data.ArrayLayout(dots[0].weight_shape, lanes), slices),
-                **({"mode": 1} if scheme == "doubleqext" else {}),
+                **({"mode": 1} if "mode" in dots[0].signature.members else {}),
                 "first": 1,
                 "last":  1,
             }), always_ready=True)),

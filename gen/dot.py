@@ -1,23 +1,27 @@
-# amaranth: UnusedElaboratable=no
-"""Dot products: the interchangeable unit of the array.
+"""Dot products, the interchangeable unit of the array: what they all declare.
 
-Every structure is a component with the constructor parameters, attributes and members of
-:class:`PaperDotProduct`, entered in :data:`STRUCTURES` by its name.
+A *structure* is a component class with the constructor and the attributes of :class:`DotProduct`;
+``gen.structures`` lists them. A dot product may leave its sum in redundant form, as one or two
+*addends* and some *carries* (of weight one each), because the accumulator behind it can add them
+for nothing.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
-from amaranth import Module, Signal, Value, signed, unsigned
-from amaranth.lib import data, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth import Shape, signed
+from amaranth.lib import data
+from amaranth.lib.wiring import In, Member, Out
 
-from gen.hierarchy import place
-from gen.pe import Mixed, Multiplier, Shifter
-from gen.tree import AdderTree
-from models import formats
+from models import codes, formats
 
-__all__ = ["ENCODINGS", "STRUCTURES", "WEIGHT_SHAPES", "Encoding", "PaperDotProduct"]
+__all__ = ["POWERS_OF_TWO", "DotProduct", "Encoding", "check", "members"]
+
+Values = range
+
+POWERS_OF_TWO = tuple(fmt.name for fmt in formats.FORMATS.values() if fmt.power_of_two)
+"""Names of the power-of-two weight formats, whose values are all values of ``pot5``."""
 
 
 @dataclass(frozen=True)
@@ -27,76 +31,86 @@ class Encoding:
     Parameters
     ----------
     code : :class:`str`
-        Weight format whose codes are put on the weight port, in its low bits.
+        Name of the code in ``models.codes`` that is put on the weight port, in its low bits.
     mode : :class:`int` or None
         Value of the mode bit; None where there is no such bit.
-    passes : :class:`int`
-        Times that a vector is streamed, with other codes, to make one sum.
     """
 
     code: str
     mode: int | None = None
-    passes: int = 1
+
+    @property
+    def taps(self) -> int:
+        """Weights of a lane in one word."""
+        return codes.get(self.code).taps
+
+    @property
+    def passes(self) -> int:
+        """Times that a vector of activations is streamed, with other words, to make one sum."""
+        return codes.get(self.code).passes
 
 
-POWER_OF_TWO = [f.name for f in formats.FORMATS.values() if f.power_of_two]
+class DotProduct(Protocol):
+    """What every structure declares, and how it is constructed.
 
-ENCODINGS = {
-    "quant8": {"int8": Encoding("int8")},
-    "doubleq": {name: Encoding("pot5") for name in POWER_OF_TWO},
-    "doubleqext": {"int8": Encoding("int8", mode=0),
-                   **{name: Encoding("pot5", mode=1) for name in POWER_OF_TWO}},
-}
-"""By scheme, the formats that its PEs take."""
-
-WEIGHT_SHAPES = {"quant8": signed(8), "doubleq": unsigned(5), "doubleqext": unsigned(8)}
-"""By scheme, the shape of a weight on the port of its PEs."""
-
-
-class PaperDotProduct(wiring.Component):
-    """The paper's dot product: one PE for each activation, and an adder tree.
-
-    Computes ``sums[0] = Σ x[k] · w[0][k]``. Accepts a vector in every cycle. Each product is
-    registered, as are the sums that the tree registers. Registers have no reset and no enable.
+    With ``A`` = :attr:`ACTIVATIONS`, computes Σ over lanes *k* of the products of the weights in
+    word ``w[n][k]`` with the activations ``x[A·k] … x[A·k + A − 1]``, for each sum *n*. Where a
+    word has fewer weights than ``A``, each activation is given several times in a row. Accepts a
+    vector in every cycle. Registers have no reset and no enable.
 
     Parameters
     ----------
     scheme : :class:`str`
-        One of :attr:`ENCODINGS`, which chooses the PE: multiplier, shifter or mixed.
+        One of :attr:`ENCODINGS`.
     lanes : :class:`int`
-        Activations per cycle.
+        Words per sum and cycle.
     tree : :class:`str`
         One of :attr:`TREES`.
+    target : :class:`str`
+        One of :attr:`TARGETS`. ``xc7`` maps LUTs and carry chains by hand in Verilog; its values
+        and latency are those of ``portable``.
     dsp : :class:`bool`
         Whether multipliers, if any, are to use DSP blocks.
     pipeline : :class:`int`
-        As of :class:`AdderTree`.
+        Adder levels between registers, 0 for none.
 
     Attributes
     ----------
-    ENCODINGS : dict of dict of :class:`Encoding`
+    ENCODINGS : mapping
         By scheme that the structure exists for, the weight formats that it takes, by name.
     TREES, TARGETS : :class:`tuple` of :class:`str`
         The adder trees and targets that the structure exists for.
+    DSP : :class:`tuple` of :class:`bool`
+        Values of ``dsp`` that it exists for.
+    ACTIVATIONS : :class:`int`
+        Activations of a lane.
     SUMS : :class:`int`
         Sums per cycle: outputs that share the activations.
     weight_shape : :class:`Shape`
-        Shape of a weight's code on the port.
+        Shape of a word on the port.
     range : :class:`range`
         Values of a sum.
+    addend_ranges : tuple of :class:`range`
+        Values of each addend of a sum.
+    carry_count : :class:`int`
+        Carries of a sum.
     latency : :class:`int`
         Cycles from a vector to its sums.
+    module_name : :class:`str`
+        Name of its Verilog module: it tells all parameters.
 
     Members
     -------
-    x : :py:`In(ArrayLayout(signed(8), lanes))`
+    x : :py:`In(ArrayLayout(signed(8), lanes * ACTIVATIONS))`
         Activations.
     w : :py:`In(ArrayLayout(ArrayLayout(weight_shape, lanes), SUMS))`
-        Codes of the weights.
+        Words of the weights.
     mode : :py:`In(1)`
-        Mode bit of the vector's weights. Only for ``doubleqext``.
-    sums : :py:`Out(ArrayLayout(range, SUMS))`
-        Sums.
+        Mode bit of the vector's weights. Only where the encodings have one.
+    addends : :py:`Out(ArrayLayout(ArrayLayout(range, len(addend_ranges)), SUMS))`
+        Addends of each sum.
+    carries : :py:`Out(ArrayLayout(carry_count, SUMS))`
+        Carries of each sum. Only where there are some.
 
     Raises
     ------
@@ -104,54 +118,53 @@ class PaperDotProduct(wiring.Component):
         If a parameter is out of range or unknown.
     """
 
-    ENCODINGS = ENCODINGS
-    TREES = ("binary",)
-    TARGETS = ("portable",)
-    SUMS = 1
+    ENCODINGS: ClassVar[Mapping[str, Mapping[str, Encoding]]]
+    TREES: ClassVar[tuple[str, ...]]
+    TARGETS: ClassVar[tuple[str, ...]]
+    DSP: ClassVar[tuple[bool, ...]]
+    ACTIVATIONS: ClassVar[int]
+    SUMS: ClassVar[int]
 
-    def __init__(self, *, scheme: str, lanes: int, tree: str = "binary", dsp: bool = False,
-                 pipeline: int = 1) -> None:
-        for name, value, known in [("scheme", scheme, self.ENCODINGS), ("tree", tree, self.TREES)]:
-            if value not in known:
-                raise ValueError(f"PaperDotProduct {name} must be one of {', '.join(known)}, "
-                                 f"not {value!r}")
-        if type(lanes) is not int or lanes < 1:
-            raise ValueError(f"PaperDotProduct lanes must be a positive integer, not {lanes!r}")
-        self.scheme = scheme
-        self.lanes = lanes
-        self.weight_shape = WEIGHT_SHAPES[scheme]
-        pe = {"quant8": Multiplier, "doubleq": Shifter, "doubleqext": Mixed}[scheme]
-        options = {} if pe is Shifter else {"dsp": dsp}
-        self.pes: list[Any] = [pe(**options) for _ in range(lanes)]
-        self.tree = AdderTree(ranges=[pe.RANGE for pe in self.pes], pipeline=pipeline)
-        self.range = self.tree.range
-        self.latency = 1 + self.tree.latency
-        self.module_name = f"dot_paper_{scheme}_{lanes}_p{pipeline}" + ("_dsp" if dsp else "")
-        members = {
-            "x": In(data.ArrayLayout(signed(8), lanes)),
-            "w": In(data.ArrayLayout(data.ArrayLayout(self.weight_shape, lanes), self.SUMS)),
-            "sums": Out(data.ArrayLayout(self.range, self.SUMS)),
-        }
-        if scheme == "doubleqext":
-            members["mode"] = In(1)
-        super().__init__(members)
-
-    def elaborate(self, platform: Any) -> Module:
-        m = Module()
-        tree = place(m, platform, "tree", self.tree)
-        for k, component in enumerate(self.pes):
-            pe = place(m, platform, f"pe_{k}", component)
-            product = Signal(component.RANGE, name=f"product_{k}", reset_less=True)
-            m.d.comb += pe.x.eq(self.x[k])
-            m.d.comb += Value.cast(pe.weight).eq(self.w[0][k])
-            if self.scheme == "doubleqext":
-                m.d.comb += pe.mode.eq(self.mode)
-            m.d.sync += product.eq(pe.product)
-            m.d.comb += tree.terms[k].eq(product)
-        m.d.comb += self.sums[0].eq(tree.sum)
-        return m
+    weight_shape: Shape
+    range: Values
+    addend_ranges: tuple[Values, ...]
+    carry_count: int
+    latency: int
+    module_name: str
 
 
-STRUCTURES: dict[str, Any] = {"paper": PaperDotProduct}
-"""The structures by name."""
+def check(structure: Any, *, scheme: str, lanes: int, tree: str, target: str, dsp: bool) -> None:
+    """Refuses parameters that ``structure`` does not exist for.
 
+    Raises
+    ------
+    :exc:`ValueError`
+        Which names the structure's class and the parameter.
+    """
+    name = structure.__name__
+    for knob, value, known in [("scheme", scheme, structure.ENCODINGS),
+                               ("tree", tree, structure.TREES),
+                               ("target", target, structure.TARGETS),
+                               ("dsp", dsp, structure.DSP)]:
+        if value not in known:
+            raise ValueError(
+                f"{name} {knob} must be one of {', '.join(map(str, known))}, not {value!r}")
+    if type(lanes) is not int or lanes < 1:
+        raise ValueError(f"{name} lanes must be a positive integer, not {lanes!r}")
+
+
+def members(structure: Any, *, scheme: str, lanes: int, weight_shape: Any,
+            addend_ranges: Sequence[range], carry_count: int) -> dict[str, Member]:
+    """The members of a dot product."""
+    widest = range(min(r[0] for r in addend_ranges), max(r[-1] for r in addend_ranges) + 1)
+    found: dict[str, Member] = {
+        "x": In(data.ArrayLayout(signed(8), lanes * structure.ACTIVATIONS)),
+        "w": In(data.ArrayLayout(data.ArrayLayout(weight_shape, lanes), structure.SUMS)),
+        "addends": Out(data.ArrayLayout(data.ArrayLayout(widest, len(addend_ranges)),
+                                        structure.SUMS)),
+    }
+    if any(encoding.mode is not None for encoding in structure.ENCODINGS[scheme].values()):
+        found["mode"] = In(1)
+    if carry_count:
+        found["carries"] = Out(data.ArrayLayout(carry_count, structure.SUMS))
+    return found

@@ -10,16 +10,20 @@ Sidecar, ``sidecar.json`` beside the Verilog:
 ``artefact``
     Hash of the artefact that the array was sized for, or null.
 ``parameters``
-    The fields of ``gen.parameters.ArrayParameters``; ``pes``; and ``format``, the one whose codes
-    the weight port takes, or null where that depends on the mode.
+    The fields of ``gen.parameters.ArrayParameters``, and ``pes``.
 ``latency``
     Where ``i__valid`` is high with ``last`` at clock edge *t*, ``o__valid`` is high at edge
     *t* + ``latency``.
 ``interval``
     Cycles per vector.
 ``encodings``
-    For each weight format that the array takes: ``code``, the format whose codes are put on the
-    weight port (in the low bits), and ``mode``, the value of the mode bit, or null without one.
+    For each weight format that the array takes: ``code``, the name in ``models.codes`` of what is
+    put on the weight port (in the low bits); ``mode``, the value of the mode bit, or null without
+    one; ``taps``, the weights in a word, whose activations are consecutive; ``passes``, the words
+    of a weight, with each of which the same activations are streamed.
+``activations``
+    Activations of a lane. Where a word has fewer weights, each of its activations is given as often
+    in a row as makes up for it.
 ``ports``
     Name, direction and width of every port of the top module, and of a payload its fields: each
     with the offset of its first bit, shape (C order, the last index fastest), width and signedness
@@ -41,6 +45,7 @@ import files
 from gen.array import Array
 from gen.hierarchy import VerilogPlatform, ports
 from gen.parameters import ArrayParameters
+from gen.structures import STRUCTURES
 from models.network import Network
 from rtl import SCHEMA, SIDECAR
 
@@ -89,7 +94,6 @@ def export_array(parameters: ArrayParameters, *, artefact_hash: str | None = Non
     top = array.module_name
     text = "\n".join([
         f"// Made by {GENERATOR}, see {SIDECAR}.\n", *reversed(platform.modules.values())])
-    codes = {encoding.code for encoding in parameters.encodings.values()}
     return text, {
         "schema": SCHEMA,
         "kind": "array",
@@ -98,11 +102,12 @@ def export_array(parameters: ArrayParameters, *, artefact_hash: str | None = Non
         "verilog": f"{top}.v",
         "verilog_sha256": hashlib.sha256(text.encode()).hexdigest(),
         "artefact": artefact_hash,
-        "parameters": {**asdict(parameters), "pes": parameters.pes,
-                       "format": codes.pop() if len(codes) == 1 else None},
+        "parameters": {**asdict(parameters), "pes": parameters.pes},
         "latency": array.latency,
         "interval": 1,
-        "encodings": {format: {"code": encoding.code, "mode": encoding.mode}
+        "activations": STRUCTURES[parameters.structure].ACTIVATIONS,
+        "encodings": {format: {"code": encoding.code, "mode": encoding.mode,
+                               "taps": encoding.taps, "passes": encoding.passes}
                       for format, encoding in parameters.encodings.items()},
         "ports": _ports(array),
         "tools": {tool: importlib.metadata.version(package) for tool, package in TOOLS.items()},

@@ -1,8 +1,10 @@
 """The knobs of an array, and which of their combinations exist."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gen.dot import STRUCTURES, Encoding
+from gen.dot import Encoding
+from gen.structures import STRUCTURES
 from gen.tree import TREES
 from models.network import SCHEMES
 
@@ -26,7 +28,7 @@ class ArrayParameters:
     slices, lanes : :class:`int`
         Outputs computed at a time, 1 to 128, and activations per cycle, 1 to 64.
     structure : :class:`str`
-        Structure of the dot product: one of ``gen.dot.STRUCTURES``.
+        Structure of the dot product: one of ``gen.structures.STRUCTURES``.
     tree : :class:`str`
         Adder tree of the dot product.
     target : :class:`str`
@@ -66,15 +68,15 @@ class ArrayParameters:
         structure = STRUCTURES[self.structure]
         for name, known, taken in [("scheme", SCHEMES, structure.ENCODINGS),
                                    ("tree", TREES, structure.TREES),
-                                   ("target", TARGETS, structure.TARGETS)]:
+                                   ("target", TARGETS, structure.TARGETS),
+                                   ("dsp", (False, True), structure.DSP)]:
             value = getattr(self, name)
-            if value not in known:
-                raise ValueError(f"array {name} must be one of {', '.join(known)}, not {value!r}")
+            if value not in known or type(value) is not type(known[0]):
+                raise ValueError(f"array {name} must be one of {', '.join(map(str, known))}, "
+                                 f"not {value!r}")
             if value not in taken:
                 raise ValueError(f"structure {self.structure!r} exists for {name} "
-                                 f"{', '.join(taken)}, not {value!r}")
-        if type(self.dsp) is not bool:
-            raise ValueError(f"array dsp must be True or False, not {self.dsp!r}")
+                                 f"{', '.join(map(str, taken))}, not {value!r}")
         if self.dsp and "int8" not in self.encodings:
             raise ValueError(f"array dsp needs a scheme with multipliers, not {self.scheme!r}")
         if self.slices % self.sums:
@@ -92,7 +94,7 @@ class ArrayParameters:
         return STRUCTURES[self.structure].SUMS
 
     @property
-    def encodings(self) -> dict[str, Encoding]:
+    def encodings(self) -> Mapping[str, Encoding]:
         """The weight formats that the array takes, by name."""
         return STRUCTURES[self.structure].ENCODINGS[self.scheme]
 

@@ -3,10 +3,11 @@
 
 from typing import Any
 
-from amaranth import Module, Mux, Shape, Signal, signed
+from amaranth import Module, Shape, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from gen.accumulator import Accumulator
 from gen.hierarchy import place
 
 __all__ = ["Slice"]
@@ -23,9 +24,11 @@ class Slice(wiring.Component):
     Parameters
     ----------
     dot : component
-        A dot product of ``gen.dot.STRUCTURES``.
+        A dot product of ``gen.structures.STRUCTURES``.
     accumulator_bits : :class:`int`
         Width of the accumulators, in bits.
+    target : :class:`str`
+        As of the dot product.
 
     Attributes
     ----------
@@ -49,20 +52,21 @@ class Slice(wiring.Component):
         If the accumulators cannot hold the sums of one vector.
     """
 
-    def __init__(self, *, dot: Any, accumulator_bits: int) -> None:
+    def __init__(self, *, dot: Any, accumulator_bits: int, target: str = "portable") -> None:
         required = Shape.cast(range(min(dot.range[0], -1), dot.range[-1] + 1)).width
         if type(accumulator_bits) is not int or accumulator_bits < required:
             raise ValueError(f"Slice accumulator width must be at least the {required} bits of "
                              f"{dot.module_name}, not {accumulator_bits!r}")
         self.dot = dot
-        self.accumulator_bits = accumulator_bits
+        self.accumulators = [
+            Accumulator(ranges=dot.addend_ranges, carries=dot.carry_count, bits=accumulator_bits,
+                        target=target) for _ in range(dot.SUMS)]
         self.latency = dot.latency + 1
         self.module_name = (
             f"{dot.module_name.replace('dot_', 'slice_', 1)}_acc{accumulator_bits}")
-        members = dict(dot.signature.members.items())
-        del members["sums"]
+        self.inputs = [name for name, member in dot.signature.members.items() if member.flow == In]
         super().__init__({
-            **members,
+            **{name: dot.signature.members[name] for name in self.inputs},
             "enable": In(1),
             "first": In(1),
             "acc": Out(data.ArrayLayout(signed(accumulator_bits), dot.SUMS)),
@@ -71,12 +75,15 @@ class Slice(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         dot = place(m, platform, "dot", self.dot)
-        m.d.comb += [dot.x.eq(self.x), dot.w.eq(self.w)]
-        if "mode" in self.signature.members:
-            m.d.comb += dot.mode.eq(self.mode)
-        for k in range(self.dot.SUMS):
-            acc = Signal(signed(self.accumulator_bits), name=f"acc_{k}", reset_less=True)
-            with m.If(self.enable):
-                m.d.sync += acc.eq(Mux(self.first, 0, acc) + dot.sums[k])
-            m.d.comb += self.acc[k].eq(acc)
+        m.d.comb += [getattr(dot, name).eq(getattr(self, name)) for name in self.inputs]
+        for k, component in enumerate(self.accumulators):
+            accumulator = place(m, platform, f"accumulator_{k}", component)
+            m.d.comb += [
+                accumulator.addends.eq(dot.addends[k]),
+                accumulator.enable.eq(self.enable),
+                accumulator.first.eq(self.first),
+                self.acc[k].eq(accumulator.acc),
+            ]
+            if self.dot.carry_count:
+                m.d.comb += accumulator.carries.eq(dot.carries[k])
         return m

@@ -1,8 +1,8 @@
 """Maps layers onto an array: which activations and codes enter it, and which sums must come out.
 
 Lanes run over the taps of one output (input channels, kernel rows, kernel columns, in C order),
-slices over output channels. One output takes as many consecutive vectors as its taps fill; the
-lanes and slices left over get zero weights.
+slices over output channels. One output takes as many consecutive vectors as its taps fill, each as
+often as its weights need passes; the lanes and slices left over get zero weights.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models import formats
+from models import codes
 from models.golden import GoldenNetwork
 from models.network import Node
 from rtl import RTL
@@ -32,9 +32,9 @@ class LayerJob:
     mode : :class:`int` or None
         Value of the mode bit, None for arrays without.
     x : array
-        int8, shape [outputs, steps, P]: activations of each output pixel.
+        int8, shape [outputs, steps, P · activations of a lane]: of each output pixel.
     w : array
-        Codes, int64, shape [tiles, steps, S, P], tiles being groups of S channels.
+        Words, int64, shape [tiles, steps, S, P], tiles being groups of S channels.
     expected : array
         Σ q·w of the golden model, int64, shape [tiles, outputs, S].
     channels : :class:`int`
@@ -116,15 +116,20 @@ def map_layer(golden: GoldenNetwork, node: Node, q: Tensor, rtl: RTL, *,
     x, expected = patches[torch.from_numpy(chosen)], sums[torch.from_numpy(chosen)]
 
     taps, channels = x.shape[1], expected.shape[1]
-    steps, tiles = -(-taps // lanes), -(-channels // slices)
-    code = formats.get(encoding["code"])
-    codes = np.zeros((tiles * slices, steps * lanes), np.int64)
-    codes[:channels, :taps] = code.encode(layer.weights.reshape(channels, taps))
-    x = F.pad(x, (0, steps * lanes - taps))
+    wide = lanes * encoding["taps"]
+    steps, tiles = -(-taps // wide), -(-channels // slices)
+    weights = np.zeros((tiles * slices, steps * wide), np.int64)
+    weights[:channels, :taps] = layer.weights.reshape(channels, taps)
+    words = codes.get(encoding["code"]).encode(weights)  # [passes, channels, steps · lanes]
+    passes = len(words)
+    words = words.reshape(passes, tiles, slices, steps, lanes).transpose(1, 3, 0, 2, 4)
+    x = F.pad(x, (0, steps * wide - taps)).reshape(-1, steps, wide)
+    copies = rtl.sidecar["activations"] // encoding["taps"]
+    x = x.repeat_interleave(copies, -1).repeat_interleave(passes, 1)
     expected = F.pad(expected, (0, tiles * slices - channels))
     return LayerJob(
         layer=node.name, mode=encoding["mode"],
-        x=x.numpy().astype(np.int8).reshape(-1, steps, lanes),
-        w=codes.reshape(tiles, slices, steps, lanes).transpose(0, 2, 1, 3).copy(),
+        x=x.numpy().astype(np.int8),
+        w=words.reshape(tiles, steps * passes, slices, lanes).copy(),
         expected=expected.numpy().reshape(-1, tiles, slices).transpose(1, 0, 2).copy(),
         channels=channels, pixels=chosen, macs=taps * channels * len(chosen))

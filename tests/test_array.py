@@ -6,8 +6,8 @@ import pytest
 from amaranth import ResetInserter, Signal
 
 from gen.array import Array
-from gen.dot import STRUCTURES
 from gen.parameters import ArrayParameters
+from gen.structures import STRUCTURES
 from tests.amaranth_testing import random_vectors, simulate
 
 SIZES = [(1, 1, 1), (1, 9, 1), (2, 3, 0), (5, 3, 2), (2, 16, 2), (1, 17, 1)]
@@ -27,8 +27,9 @@ def stream_vectors(dut, vectors, *, gap, seed=0, reset=None, reset_at=None):
     """
     rng, parameters = random.Random(seed), dut.parameters
     sampled, outputs = [], []
-    garbage = random_vectors(rng, parameters.encodings, slices=parameters.slices,
-                             lanes=parameters.lanes, count=8)
+    garbage = [vector[0] for vector in random_vectors(
+        rng, STRUCTURES[parameters.structure], parameters.scheme, slices=parameters.slices,
+        lanes=parameters.lanes, count=8)]
 
     def payload(vector, first, last):
         fields = {"x": vector["x"], "w": vector["w"], "first": first, "last": last}
@@ -59,26 +60,30 @@ def stream_vectors(dut, vectors, *, gap, seed=0, reset=None, reset_at=None):
 def accumulations(parameters, *, count, seed=0, longest=4):
     """Random vectors with ``first`` and ``last``, and the sums of each accumulation."""
     rng = random.Random(seed)
-    vectors = random_vectors(rng, parameters.encodings, slices=parameters.slices,
-                             lanes=parameters.lanes, count=count)
+    vectors = random_vectors(rng, STRUCTURES[parameters.structure], parameters.scheme,
+                             slices=parameters.slices, lanes=parameters.lanes, count=count)
     totals, total, first = [], [], True
-    for k, vector in enumerate(vectors):
-        vector["first"] = first
-        vector["last"] = rng.randrange(longest) == 0 or k == count - 1
+    for k, passes in enumerate(vectors):
+        last = rng.randrange(longest) == 0 or k == count - 1
+        for a_pass in passes:
+            a_pass["first"], a_pass["last"] = first and a_pass is passes[0], False
+        passes[-1]["last"] = last
         before = [0] * parameters.slices if first else total
-        total = [a + b for a, b in zip(before, vector["sums"], strict=True)]
-        if vector["last"]:
+        total = [a + b for a, b in zip(before, passes[-1]["sums"], strict=True)]
+        if last:
             totals.append(total)
-        first = vector["last"]
-    return vectors, totals
+        first = last
+    return [a_pass for passes in vectors for a_pass in passes], totals
 
 
 @pytest.mark.parametrize(("structure", "scheme"), PAIRS)
 @pytest.mark.parametrize(("slices", "lanes", "pipeline"), SIZES)
 @pytest.mark.parametrize("gap", [0, 0.4])
 def test_sums_and_cycles(structure, scheme, slices, lanes, pipeline, gap):
-    parameters = ArrayParameters(scheme=scheme, slices=slices, lanes=lanes, structure=structure,
-                                 pipeline=pipeline, accumulator_bits=24)
+    cls = STRUCTURES[structure]
+    parameters = ArrayParameters(
+        scheme=scheme, slices=slices * cls.SUMS, lanes=lanes, structure=structure,
+        tree=cls.TREES[-1], dsp=cls.DSP[0], pipeline=pipeline, accumulator_bits=24)
     dut = Array(parameters)
     vectors, totals = accumulations(parameters, count=40)
     sampled, outputs = stream_vectors(dut, vectors, gap=gap)
@@ -120,5 +125,5 @@ def test_latency(lanes, pipeline, latency):
 
 def test_accumulator_too_narrow():
     with pytest.raises(ValueError, match=r"^Slice accumulator width must be at least the 20 bits "
-                                         r"of dot_paper_doubleq_16_p1, not 19$"):
+                                         r"of dot_paper_doubleq_16_binary_p1, not 19$"):
         Array(ArrayParameters(scheme="doubleq", slices=2, lanes=16, accumulator_bits=19))

@@ -19,6 +19,7 @@ from gen.export import GENERATOR, export_array, required_accumulator_bits, write
 from gen.hierarchy import ports
 from gen.parameters import ArrayParameters
 from models.network import SCHEMES, Layer, Network, Node, QParams, Topology
+from rtl import SCHEMA
 
 ROOT = Path(__file__).parent.parent
 VARIANTS = [
@@ -130,8 +131,9 @@ def test_modules_do_not_grow_with_slices():
         scheme="doubleqext", slices=slices, lanes=3))[0]) for slices in (1, 5)}
     assert names[1][1:] == names[5][1:]
     assert set(names[5]) == {
-        "array_doubleqext_5x3", "slice_paper_doubleqext_3_p1_acc32", "dot_paper_doubleqext_3_p1",
-        "adder_tree_3_m16384_16384_p1", "mixed", "multiplier", "shifter"}
+        "array_doubleqext_5x3", "slice_paper_doubleqext_3_binary_p1_acc32",
+        "dot_paper_doubleqext_3_binary_p1", "accumulator_1x17_c0_32",
+        "adder_tree_binary_3_m16384_16384_c0_p1", "mixed", "multiplier", "shifter"}
 
 
 def test_only_valid_bits_are_reset():
@@ -181,13 +183,15 @@ def test_folder(tmp_path):
     assert sidecar["verilog_sha256"] == hashlib.sha256(text).hexdigest()
     assert {key: value for key, value in sidecar.items()
             if key not in ("verilog_sha256", "tools")} == {
-        "schema": 1, "kind": "array", "generator": GENERATOR,
+        "schema": SCHEMA, "kind": "array", "generator": GENERATOR,
         "top": "array_doubleq_2x3", "verilog": "array_doubleq_2x3.v", "artefact": "0f",
         "parameters": {"scheme": "doubleq", "slices": 2, "lanes": 3, "structure": "paper",
                        "tree": "binary", "target": "portable", "dsp": False, "pipeline": 1,
-                       "accumulator_bits": 24, "pes": 6, "format": "pot5"},
+                       "accumulator_bits": 24, "pes": 6},
         "latency": 4, "interval": 1,
-        "encodings": {name: {"code": "pot5", "mode": None} for name in ("pot5", "pot4", "pot3")},
+        "activations": 1,
+        "encodings": {name: {"code": "pot5", "mode": None, "taps": 1, "passes": 1}
+                      for name in ("pot5", "pot4", "pot3")},
         "ports": [
             {"name": "clk", "direction": "input", "width": 1},
             {"name": "rst", "direction": "input", "width": 1},
@@ -206,10 +210,10 @@ def test_folder(tmp_path):
 
 def test_mixed_sidecar():
     _, sidecar = export_array(ArrayParameters(scheme="doubleqext", slices=1, lanes=1))
-    assert sidecar["parameters"]["format"] is None and sidecar["artefact"] is None
+    assert sidecar["artefact"] is None
     assert sidecar["encodings"] == {
-        "int8": {"code": "int8", "mode": 0}, "pot5": {"code": "pot5", "mode": 1},
-        "pot4": {"code": "pot5", "mode": 1}, "pot3": {"code": "pot5", "mode": 1}}
+        name: {"code": "int8" if mode == 0 else "pot5", "mode": mode, "taps": 1, "passes": 1}
+        for name, mode in [("int8", 0), ("pot5", 1), ("pot4", 1), ("pot3", 1)]}
     fields = {field["name"]: field for field in sidecar["ports"][2]["fields"]}
     assert list(fields) == ["x", "w", "mode", "first", "last"]
     assert (fields["w"]["width"], fields["w"]["signed"]) == (8, False)
@@ -226,8 +230,8 @@ def test_nothing_is_written_over_or_by_halves(tmp_path, accumulator_bits):
                                  accumulator_bits=accumulator_bits)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep")
-    message = ("Slice accumulator width must be at least the 17 bits of dot_paper_doubleq_2_p1, "
-               "not 16" if accumulator_bits == 16 else
+    message = ("Slice accumulator width must be at least the 17 bits of "
+               "dot_paper_doubleq_2_binary_p1, not 16" if accumulator_bits == 16 else
                ".*mine exists and holds no sidecar.json: not overwritten")
     with pytest.raises(ValueError, match=f"^{message}$"):
         write_array(parameters, tmp_path / "mine")

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gen import parameters as module
-from gen.dot import STRUCTURES
 from gen.parameters import LAYOUTS, MAX_LANES, MAX_SLICES, ArrayParameters, from_pes
+from gen.structures import STRUCTURES
 
 
 def make(**knobs):
@@ -27,10 +27,9 @@ def make(**knobs):
     ({"scheme": "int8"}, "array scheme must be one of quant8, doubleq, doubleqext, not 'int8'"),
     ({"structure": "foo"}, "array structure must be one of paper.*, not 'foo'"),
     ({"tree": "wallace"}, "array tree must be one of binary, ternary, not 'wallace'"),
-    ({"tree": "ternary"}, "structure 'paper' exists for tree binary, not 'ternary'"),
     ({"target": "ice40"}, "array target must be one of portable, xc7, not 'ice40'"),
     ({"target": "xc7"}, "structure 'paper' exists for target portable, not 'xc7'"),
-    ({"dsp": 1}, "array dsp must be True or False, not 1"),
+    ({"dsp": 1}, "array dsp must be one of False, True, not 1"),
     ({"dsp": True}, "array dsp needs a scheme with multipliers, not 'doubleq'"),
 ])
 def test_refused(knobs, message):

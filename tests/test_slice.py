@@ -4,20 +4,22 @@ import random
 
 import pytest
 
-from gen.dot import STRUCTURES
 from gen.slice import Slice
+from gen.structures import STRUCTURES
 from tests.amaranth_testing import random_vectors, simulate
 
 
-def make(*, bits=24, lanes=3, scheme="doubleq", pipeline=1):
-    dot = STRUCTURES["paper"](scheme=scheme, lanes=lanes, pipeline=pipeline)
+def make(*, bits=24, lanes=3, scheme="doubleq", **knobs):
+    dot = STRUCTURES["paper"](scheme=scheme, lanes=lanes, **knobs)
     return Slice(dot=dot, accumulator_bits=bits)
 
 
 @pytest.mark.parametrize("pipeline", [0, 1, 2])
-def test_accumulates(pipeline):
-    dut, rng = make(pipeline=pipeline), random.Random(pipeline)
-    vectors = random_vectors(rng, dut.dot.ENCODINGS["doubleq"], slices=1, lanes=3, count=60)
+@pytest.mark.parametrize(("tree", "lanes"), [("binary", 3), ("ternary", 3), ("ternary", 4)])
+def test_accumulates(tree, lanes, pipeline):
+    dut, rng = make(tree=tree, lanes=lanes, pipeline=pipeline), random.Random(pipeline)
+    vectors = [vector for [vector] in random_vectors(
+        rng, dut.dot, "doubleq", slices=1, lanes=lanes, count=60)]
     control = [(rng.random() < 0.7, rng.random() < 0.3) for _ in vectors]
     control[0] = (True, True)
     expected, found, total = [], [], 0
@@ -50,5 +52,5 @@ def test_least_width(scheme, lanes, bits):
     assert len(make(scheme=scheme, lanes=lanes, bits=bits).acc[0]) == bits
     with pytest.raises(ValueError, match=(
             f"^Slice accumulator width must be at least the {bits} bits of "
-            f"dot_paper_{scheme}_{lanes}_p1, not {bits - 1}$")):
+            f"dot_paper_{scheme}_{lanes}_binary_p1, not {bits - 1}$")):
         make(scheme=scheme, lanes=lanes, bits=bits - 1)

@@ -51,7 +51,7 @@ module array_doubleq_2x3(i__valid, clk, rst, o__payload, o__valid, i__payload);
     valid_1 <= \$2 ;
   always @(posedge clk)
     first_1 <= i__payload[54];
-  slice_paper_doubleq_3_p1_acc32 slice_0 (
+  slice_paper_doubleq_3_binary_p1_acc32 slice_0 (
     .acc(slice_0__acc),
     .clk(clk),
     .enable(valid_3),
@@ -59,7 +59,7 @@ module array_doubleq_2x3(i__valid, clk, rst, o__payload, o__valid, i__payload);
     .w(i__payload[38:24]),
     .x(i__payload[23:0])
   );
-  slice_paper_doubleq_3_p1_acc32 slice_1 (
+  slice_paper_doubleq_3_binary_p1_acc32 slice_1 (
     .acc(slice_1__acc),
     .clk(clk),
     .enable(valid_3),
@@ -99,16 +99,12 @@ module array_doubleq_2x3(i__valid, clk, rst, o__payload, o__valid, i__payload);
   assign o__payload[31:0] = slice_0__acc;
 endmodule
 
-module slice_paper_doubleq_3_p1_acc32(w, enable, first, clk, acc, x);
-  reg \$auto$verilog_backend.cc:2355:dump_module$1  = 0;
-  wire [31:0] \$1 ;
-  wire [32:0] \$2 ;
-  reg [31:0] \$3 ;
+module slice_paper_doubleq_3_binary_p1_acc32(w, enable, first, clk, acc, x);
   output [31:0] acc;
-  reg [31:0] acc = 32'd0;
+  wire [31:0] acc;
+  wire [16:0] accumulator_0__addends;
   input clk;
   wire clk;
-  wire [16:0] dot__sums;
   input enable;
   wire enable;
   input first;
@@ -117,16 +113,40 @@ module slice_paper_doubleq_3_p1_acc32(w, enable, first, clk, acc, x);
   wire [14:0] w;
   input [23:0] x;
   wire [23:0] x;
-  assign \$1  = first ? 32'd0 : acc;
-  assign \$2  = $signed(\$1 ) + $signed(dot__sums);
-  always @(posedge clk)
-    acc <= \$3 ;
-  dot_paper_doubleq_3_p1 dot (
+  accumulator_1x17_c0_32 accumulator_0 (
+    .acc(acc),
+    .addends(accumulator_0__addends),
     .clk(clk),
-    .sums(dot__sums),
+    .enable(enable),
+    .first(first)
+  );
+  dot_paper_doubleq_3_binary_p1 dot (
+    .addends(accumulator_0__addends),
+    .clk(clk),
     .w(w),
     .x(x)
   );
+endmodule
+
+module accumulator_1x17_c0_32(enable, first, clk, acc, addends);
+  reg \$auto$verilog_backend.cc:2355:dump_module$1  = 0;
+  wire [31:0] \$1 ;
+  wire [32:0] \$2 ;
+  reg [31:0] \$3 ;
+  output [31:0] acc;
+  reg [31:0] acc = 32'd0;
+  input [16:0] addends;
+  wire [16:0] addends;
+  input clk;
+  wire clk;
+  input enable;
+  wire enable;
+  input first;
+  wire first;
+  assign \$1  = first ? 32'd0 : acc;
+  assign \$2  = $signed(\$1 ) + $signed(addends);
+  always @(posedge clk)
+    acc <= \$3 ;
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$1 ) begin end
     \$3  = acc;
@@ -136,7 +156,9 @@ module slice_paper_doubleq_3_p1_acc32(w, enable, first, clk, acc, x);
   end
 endmodule
 
-module dot_paper_doubleq_3_p1(w, clk, sums, x);
+module dot_paper_doubleq_3_binary_p1(w, clk, addends, x);
+  output [16:0] addends;
+  wire [16:0] addends;
   input clk;
   wire clk;
   wire [15:0] pe_0__product;
@@ -145,8 +167,6 @@ module dot_paper_doubleq_3_p1(w, clk, sums, x);
   reg [15:0] product_0 = 16'h0000;
   reg [15:0] product_1 = 16'h0000;
   reg [15:0] product_2 = 16'h0000;
-  output [16:0] sums;
-  wire [16:0] sums;
   wire [47:0] tree__terms;
   input [14:0] w;
   wire [14:0] w;
@@ -173,9 +193,9 @@ module dot_paper_doubleq_3_p1(w, clk, sums, x);
     .weight(w[14:10]),
     .x(x[23:16])
   );
-  adder_tree_3_m16384_16384_p1 tree (
+  adder_tree_binary_3_m16384_16384_c0_p1 tree (
+    .addends(addends),
     .clk(clk),
-    .sum(sums),
     .terms(tree__terms)
   );
   assign tree__terms[47:32] = product_2;
@@ -201,13 +221,13 @@ module shifter(weight, product, x);
   assign product = $signed(addend) << weight[2:0];
 endmodule
 
-module adder_tree_3_m16384_16384_p1(clk, sum, terms);
+module adder_tree_binary_3_m16384_16384_c0_p1(clk, addends, terms);
   wire [16:0] \$1 ;
   wire [17:0] \$2 ;
+  output [16:0] addends;
+  reg [16:0] addends = 17'h00000;
   input clk;
   wire clk;
-  output [16:0] sum;
-  reg [16:0] sum = 17'h00000;
   reg [16:0] sum_1_0 = 17'h00000;
   reg [15:0] sum_1_1 = 16'h0000;
   input [47:0] terms;
@@ -219,5 +239,5 @@ module adder_tree_3_m16384_16384_p1(clk, sum, terms);
   always @(posedge clk)
     sum_1_1 <= terms[47:32];
   always @(posedge clk)
-    sum <= \$2 [16:0];
+    addends <= \$2 [16:0];
 endmodule

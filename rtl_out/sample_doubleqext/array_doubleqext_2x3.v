@@ -51,7 +51,7 @@ module array_doubleqext_2x3(i__valid, clk, rst, o__payload, o__valid, i__payload
     valid_1 <= \$2 ;
   always @(posedge clk)
     first_1 <= i__payload[73];
-  slice_paper_doubleqext_3_p1_acc32 slice_0 (
+  slice_paper_doubleqext_3_binary_p1_acc32 slice_0 (
     .acc(slice_0__acc),
     .clk(clk),
     .enable(valid_3),
@@ -60,7 +60,7 @@ module array_doubleqext_2x3(i__valid, clk, rst, o__payload, o__valid, i__payload
     .w(i__payload[47:24]),
     .x(i__payload[23:0])
   );
-  slice_paper_doubleqext_3_p1_acc32 slice_1 (
+  slice_paper_doubleqext_3_binary_p1_acc32 slice_1 (
     .acc(slice_1__acc),
     .clk(clk),
     .enable(valid_3),
@@ -101,16 +101,12 @@ module array_doubleqext_2x3(i__valid, clk, rst, o__payload, o__valid, i__payload
   assign o__payload[31:0] = slice_0__acc;
 endmodule
 
-module slice_paper_doubleqext_3_p1_acc32(w, mode, enable, first, clk, acc, x);
-  reg \$auto$verilog_backend.cc:2355:dump_module$1  = 0;
-  wire [31:0] \$1 ;
-  wire [32:0] \$2 ;
-  reg [31:0] \$3 ;
+module slice_paper_doubleqext_3_binary_p1_acc32(w, mode, enable, first, clk, acc, x);
   output [31:0] acc;
-  reg [31:0] acc = 32'd0;
+  wire [31:0] acc;
+  wire [16:0] accumulator_0__addends;
   input clk;
   wire clk;
-  wire [16:0] dot__sums;
   input enable;
   wire enable;
   input first;
@@ -121,17 +117,41 @@ module slice_paper_doubleqext_3_p1_acc32(w, mode, enable, first, clk, acc, x);
   wire [23:0] w;
   input [23:0] x;
   wire [23:0] x;
-  assign \$1  = first ? 32'd0 : acc;
-  assign \$2  = $signed(\$1 ) + $signed(dot__sums);
-  always @(posedge clk)
-    acc <= \$3 ;
-  dot_paper_doubleqext_3_p1 dot (
+  accumulator_1x17_c0_32 accumulator_0 (
+    .acc(acc),
+    .addends(accumulator_0__addends),
+    .clk(clk),
+    .enable(enable),
+    .first(first)
+  );
+  dot_paper_doubleqext_3_binary_p1 dot (
+    .addends(accumulator_0__addends),
     .clk(clk),
     .mode(mode),
-    .sums(dot__sums),
     .w(w),
     .x(x)
   );
+endmodule
+
+module accumulator_1x17_c0_32(enable, first, clk, acc, addends);
+  reg \$auto$verilog_backend.cc:2355:dump_module$1  = 0;
+  wire [31:0] \$1 ;
+  wire [32:0] \$2 ;
+  reg [31:0] \$3 ;
+  output [31:0] acc;
+  reg [31:0] acc = 32'd0;
+  input [16:0] addends;
+  wire [16:0] addends;
+  input clk;
+  wire clk;
+  input enable;
+  wire enable;
+  input first;
+  wire first;
+  assign \$1  = first ? 32'd0 : acc;
+  assign \$2  = $signed(\$1 ) + $signed(addends);
+  always @(posedge clk)
+    acc <= \$3 ;
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$1 ) begin end
     \$3  = acc;
@@ -141,7 +161,9 @@ module slice_paper_doubleqext_3_p1_acc32(w, mode, enable, first, clk, acc, x);
   end
 endmodule
 
-module dot_paper_doubleqext_3_p1(w, mode, clk, sums, x);
+module dot_paper_doubleqext_3_binary_p1(w, mode, clk, addends, x);
+  output [16:0] addends;
+  wire [16:0] addends;
   input clk;
   wire clk;
   input mode;
@@ -152,8 +174,6 @@ module dot_paper_doubleqext_3_p1(w, mode, clk, sums, x);
   reg [15:0] product_0 = 16'h0000;
   reg [15:0] product_1 = 16'h0000;
   reg [15:0] product_2 = 16'h0000;
-  output [16:0] sums;
-  wire [16:0] sums;
   wire [47:0] tree__terms;
   input [23:0] w;
   wire [23:0] w;
@@ -183,9 +203,9 @@ module dot_paper_doubleqext_3_p1(w, mode, clk, sums, x);
     .weight(w[23:16]),
     .x(x[23:16])
   );
-  adder_tree_3_m16384_16384_p1 tree (
+  adder_tree_binary_3_m16384_16384_c0_p1 tree (
+    .addends(addends),
     .clk(clk),
-    .sum(sums),
     .terms(tree__terms)
   );
   assign tree__terms[47:32] = product_2;
@@ -248,13 +268,13 @@ module multiplier(weight, product, x);
   assign product = full[14:0];
 endmodule
 
-module adder_tree_3_m16384_16384_p1(clk, sum, terms);
+module adder_tree_binary_3_m16384_16384_c0_p1(clk, addends, terms);
   wire [16:0] \$1 ;
   wire [17:0] \$2 ;
+  output [16:0] addends;
+  reg [16:0] addends = 17'h00000;
   input clk;
   wire clk;
-  output [16:0] sum;
-  reg [16:0] sum = 17'h00000;
   reg [16:0] sum_1_0 = 17'h00000;
   reg [15:0] sum_1_1 = 16'h0000;
   input [47:0] terms;
@@ -266,5 +286,5 @@ module adder_tree_3_m16384_16384_p1(clk, sum, terms);
   always @(posedge clk)
     sum_1_1 <= terms[47:32];
   always @(posedge clk)
-    sum <= \$2 [16:0];
+    addends <= \$2 [16:0];
 endmodule
