@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 import report
+from benchmarks.published import AREA_PER_PE, NOTE
 from console import Output
 from gen.export import required_accumulator_bits, write_array
 from gen.parameters import ArrayParameters, from_pes
-from gen.published import AREA_PER_PE, NOTE
 from gen.synth import synthesize
 from models import checkpoints, data, pipeline
 from models.floatnet import FloatNetwork

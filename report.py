@@ -1,12 +1,12 @@
 """The report: one HTML file with tables and plots, and nothing to load from elsewhere."""
 
 import html
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import files
+import svg
 
 __all__ = ["write"]
 
@@ -21,20 +21,6 @@ th:first-child, td:first-child { text-align: left; }
 svg { max-width: 100%; height: auto; }
 p.note { color: #666; }
 """
-
-
-def _svg(draw: Any, *, size: tuple[float, float] = (7.5, 3.6)) -> str:
-    """What ``draw`` draws on Matplotlib axes, as SVG text that is the same each time."""
-    import matplotlib
-    from matplotlib.figure import Figure
-    with matplotlib.rc_context({"svg.hashsalt": "doubleq", "svg.fonttype": "none",
-                                "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=size, layout="constrained")
-        draw(figure.subplots())
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg"):]
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -59,7 +45,7 @@ def _accuracy(networks: list[dict[str, Any]]) -> str:
         axes.set_ylabel("top-1, % (integer model)")
         axes.legend(frameon=False)
 
-    return _svg(draw)
+    return svg.render(draw)
 
 
 def _weights(weights: dict[str, Any]) -> str:
@@ -75,7 +61,7 @@ def _weights(weights: dict[str, Any]) -> str:
         axes.set_ylabel("count")
         axes.legend(frameon=False)
 
-    return _svg(draw)
+    return svg.render(draw)
 
 
 def _luts(arrays: list[dict[str, Any]]) -> str:
@@ -90,7 +76,7 @@ def _luts(arrays: list[dict[str, Any]]) -> str:
         axes.set_xticks(range(len(arrays)), [array["scheme"] for array in arrays])
         axes.set_ylabel("LUT per PE (grey: the paper)")
 
-    return _svg(draw)
+    return svg.render(draw)
 
 
 def write(result: dict[str, Any], path: Path, *, note: str) -> None:

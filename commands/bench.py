@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-from commands.options import Json, Model, Scheme, Seed, application
+from commands.options import (
+    Executor,
+    Json,
+    Model,
+    PerChannel,
+    Scheduler,
+    Scheme,
+    Seed,
+    Target,
+    Workers,
+    application,
+    numbers,
+)
 from console import Output
 
 app = application("Measure.")
@@ -25,7 +37,7 @@ def bench_golden(model: Model = "resnet20", scheme: Scheme = "quant8",
     Example: doubleq bench golden --model resnet8 --images 200
     """
     import files
-    from models.bench import bench_golden as run
+    from benchmarks.golden import bench_golden as run
     out = Output(json)
     with out.progress() as progress:
         result = run(model=model, scheme=scheme, images=images, repeats=repeats, seed=seed,
@@ -37,3 +49,64 @@ def bench_golden(model: Model = "resnet20", scheme: Scheme = "quant8",
               [("float", result["float_seconds"], 1.0),
                ("golden", result["golden_seconds"], result["ratio"])])
     out.result(result)
+
+
+@app.command()
+def accuracy(
+        checkpoint: Annotated[Path, typer.Argument(help="Float network, PyTorch or safetensors.")],
+        output: Target,
+        model: Model = "resnet8",
+        data: Annotated[list[str] | None, typer.Option(
+            help="'digits' (the default), or a folder of CIFAR-10, MNIST or pictures; again for "
+            "further test images.")] = None,
+        rows: Annotated[str, typer.Option(
+            help="What is measured besides float and Quant8, commas: paper, nearest, greedy, "
+            "greedy-on-test, calibrated, sensitivity.")] =
+        "paper,nearest,greedy,greedy-on-test,calibrated,sensitivity",
+        images: Annotated[int | None, typer.Option(help="First test images only.")] = None,
+        calibration_images: Annotated[int, typer.Option(help="First training images.")] = 1500,
+        selection_images: Annotated[int, typer.Option(help="Last training images.")] = 500,
+        width: Annotated[int | None, typer.Option(help="Channels of the first stage.")] = None,
+        classes: Annotated[int | None, typer.Option(help="Classes.")] = None,
+        image_size: Annotated[int | None, typer.Option(help="Pixels a side.")] = None,
+        shortcut: Annotated[str | None, typer.Option(help="conv or zero.")] = None,
+        mean: PerChannel = None,
+        std: PerChannel = None,
+        executor: Executor = "inline",
+        workers: Workers = None,
+        scheduler: Scheduler = None,
+        json: Json = False) -> None:
+    """Measure accuracy against memory, as the paper's Tables 3 to 5 and 9, beside its figures.
+
+    Writes accuracy.json, accuracy.md and plots. Every network is a job, and what is finished stays
+    in the folder: an interrupted run goes on where it stopped, and the same command again repeats
+    its figures.
+
+    JSON keys: schema, model, checkpoint, checkpoint_sha256, calibration_images, selection_images,
+    data, rows, searches, compression, ranges, files (benchmarks/accuracy.py describes them),
+    output.
+
+    Example: doubleq bench accuracy models/resnet8_digits.safetensors --rows paper,calibrated -o acc
+    """
+    import jobs
+    from benchmarks.accuracy import bench_accuracy
+    from benchmarks.rows import Setup
+    from benchmarks.tables import tables
+    out = Output(json)
+    setup = Setup(
+        checkpoint=str(checkpoint.absolute()), model=model,
+        options=(("width", width), ("classes", classes), ("shortcut", shortcut)),
+        data=tuple(source if source == "digits" else str(Path(source).absolute())
+                   for source in data or ["digits"]),
+        image_size=image_size, images=images, mean=numbers("--mean", mean),
+        std=numbers("--std", std))
+    with (jobs.executor(executor, workers=workers, scheduler=scheduler) as chosen,
+          out.progress() as progress):
+        result = bench_accuracy(
+            setup, output, chosen, groups=tuple(filter(None, rows.split(","))),
+            calibration_images=calibration_images, selection_images=selection_images,
+            progress=progress)
+    for table in tables(result):
+        out.table(table.title, table.columns, table.rows)
+    out.say(f"written to {output}: {', '.join(result['files'])}")
+    out.result({**result, "output": str(output)})

@@ -81,14 +81,16 @@ def cosim(net: Net, rtl: Rtl,
           wave: Annotated[Path | None, typer.Option(help="Write an FST waveform here.")] = None,
           corrupt: Annotated[int | None, typer.Option(
               help="Add one to the golden value with this index, to see it noticed.")] = None,
+          netlist: Annotated[bool, typer.Option(
+              "--netlist", help="Take the netlist of synth --netlist, not the Verilog.")] = False,
           json: Json = False) -> None:
     """Co-simulate: stream real layers through the Verilog and compare with the golden model.
 
     Every accumulator (the sum of q·w, without bias) and the cycle in which it appears must be as
     predicted; the exit code is 1 otherwise.
 
-    JSON keys: artefact, top, simulator, layers, vectors, cycles, macs, accumulators, mismatches,
-    reported, utilization, seconds.
+    JSON keys: artefact, top, verilog, simulator, layers, vectors, cycles, macs, accumulators,
+    mismatches, reported, utilization, seconds.
 
     Example: doubleq cosim nets/digits rtl_out/doubleq_16 --layer 1
     """
@@ -110,9 +112,9 @@ def cosim(net: Net, rtl: Rtl,
         progress("compiling", 0.0)
         result = cosimulate(
             artefact, rtl, pixels, layer=layer, outputs=outputs, simulator=simulator, gaps=gaps,
-            seed=seed, wave=wave, corrupt=corrupt,
+            seed=seed, wave=wave, corrupt=corrupt, netlist=netlist,
             progress=lambda done, total: progress("simulating", done / total))
-    out.table(f"{net} on {result['top']} in {simulator}",
+    out.table(f"{net} on {result['verilog']} in {simulator}",
               ["layer", "format", "vectors", "cycles", "MACs", "accumulators"],
               [[e[key] for key in ("layer", "format", "vectors", "cycles", "macs", "accumulators")]
                for e in (*result["layers"], {**result, "layer": "total", "format": ""})])
@@ -130,21 +132,31 @@ def synth(rtl: Rtl,
           device: Annotated[str, typer.Option(help="xc7a100t or xczu9eg.")] = "xc7a100t",
           flatten: Annotated[bool, typer.Option(
               help="Synthesize as one piece; --no-flatten each module once, faster.")] = True,
+          netlist: Annotated[bool, typer.Option(
+              "--netlist", help="Also write the mapped netlist, for cosim --netlist.")] = False,
+          route: Annotated[str | None, typer.Option(
+              help="Also place and route on this family: ecp5.")] = None,
           json: Json = False) -> None:
-    """Synthesize with yosys, and set the area beside the paper's.
+    """Synthesize with yosys, set the area beside the paper's, and estimate the delay.
 
     JSON keys: schema, top, device, part, flatten, parameters, total, per_pe, percent, cells,
-    yosys, script, verilog_sha256, seconds, peak_memory_mb (gen/synth.py describes them), paper,
+    timing, yosys, script, verilog_sha256, netlist_sha256, seconds, peak_memory_mb
+    (gen/synth.py describes them), route (gen/route.py describes it; null without --route), paper,
     note.
 
     Example: doubleq synth rtl_out/doubleq_16 --device xc7a100t
     """
-    from gen.published import NOTE, compare
+    from benchmarks.published import NOTE, compare
+    from gen.route import route as place
     from gen.synth import synthesize
+    from gen.timing import condense
     out = Output(json)
     with out.progress() as progress:
         progress("yosys", 0.0)
-        result = synthesize(rtl, device, flatten=flatten,
+        # First, as it refuses what is too large before the longer synthesis.
+        routed = place(rtl, route, progress=lambda step: progress(f"route: {step}", 0.0)
+                       ) if route else None
+        result = synthesize(rtl, device, flatten=flatten, netlist=netlist,
                             progress=lambda step: progress(f"yosys: {step}", 0.0))
     rows = compare(result)
     out.table(f"{rtl} on {device}", ["resource", "total", "per PE", "% of device"],
@@ -155,7 +167,23 @@ def synth(rtl: Rtl,
               [(r["figure"], r["ours"], r["paper"], r["ours_per_pe"], r["paper_per_pe"],
                 r["ratio"]) for r in rows])
     out.say(NOTE)
-    out.result({**result, "paper": rows, "note": NOTE})
+    timing = result["timing"]
+    paths = {kind: path for kind, path in timing["paths"].items() if path}
+    out.table(f"delay on {device}, estimated",
+              ["slowest path from", "ns", "MHz", "levels", "start", "end"],
+              [(kind, path["delay_ns"], 1000 / path["delay_ns"], path["levels"], path["start"],
+                path["end"]) for kind, path in paths.items()])
+    for kind, path in paths.items():
+        out.say(f"{kind}: {condense(path)}")
+    if paths:
+        slow, fast = timing["fmax_estimate_range_mhz"]
+        out.say(f"estimated Fmax {timing['fmax_estimate_mhz']} MHz ({slow} to {fast}). "
+                f"{timing['note']}")
+    if routed:
+        out.say(f"routed on an {routed['part']} (speed grade {routed['speed_grade']}): "
+                f"{routed['fmax_mhz']} MHz, {routed['total']['lut4']:,} LUT4, "
+                f"{routed['total']['ff']:,} FF, {routed['total']['dsp']:,} DSP")
+    out.result({**result, "route": routed, "paper": rows, "note": NOTE})
 
 
 @app.command()

@@ -7,13 +7,16 @@ import typer
 
 from commands.options import (
     Data,
+    Executor,
     Json,
     Model,
     Net,
     PerChannel,
+    Scheduler,
     Scheme,
     Seed,
     Target,
+    Workers,
     application,
     numbers,
     read_images,
@@ -87,26 +90,28 @@ def quantize(
         shortcut: Annotated[str | None, typer.Option(help="conv or zero.")] = None,
         mean: PerChannel = None,
         std: PerChannel = None,
+        executor: Executor = "inline",
+        workers: Workers = None,
+        scheduler: Scheduler = None,
         json: Json = False) -> None:
     """Quantize a float network into an artefact: integers, and how they were made.
 
     The first training images calibrate and the last select; test images do neither, unless
-    --paper-protocol asks for it. An interrupted search goes on where it stopped.
+    --paper-protocol asks for it. An interrupted search goes on where it stopped. Its evaluations
+    run where --executor says; the result is the same everywhere.
 
     JSON keys: artefact, model, scheme, formats, critical, conv_bytes, full_bytes,
     accumulator_bits, selection_accuracy, search, output.
 
     Example: doubleq quantize models/resnet8_digits.safetensors --scheme doubleq -o nets/digits
     """
-    from models import checkpoints, pipeline
+    import jobs
+    from models import pipeline
     from models.data import Normalization
     out = Output(json)
     images = read_images(data, "train", None, image_size)
-    options = {key: value for key, value in {
-        "width": width, "shortcut": shortcut,
-        "classes": classes or (images.classes if model != "mnist" else None),
-        "input_shape": images.shape}.items() if value is not None}
-    network = checkpoints.load_model(checkpoint, model, **options)
+    network = pipeline.load_checkpoint(checkpoint, model, images, width=width, classes=classes,
+                                       shortcut=shortcut)
     recipe = pipeline.Recipe(
         scheme=scheme, format=format, rounding=rounding, calibration=calibration,
         percentile=percentile, per_tensor=per_tensor, selection=selection, mrt=mrt,
@@ -120,11 +125,12 @@ def quantize(
                                   numbers("--std", std) or usual.std)
     test = read_images(data, "test", None, image_size)
     state = output.with_name(f"{output.name}.search.json")
-    with out.progress() as progress:
+    with (jobs.executor(executor, workers=workers, scheduler=scheduler) as chosen,
+          out.progress() as progress):
         result = pipeline.quantize(
             network, images, recipe, test=test, normalization=normalization, state=state,
             about={"checkpoint": checkpoint.name, "checkpoint_sha256": pipeline.digest(checkpoint)},
-            progress=progress)
+            run=chosen.run, progress=progress)
         selecting = pipeline.split(images, recipe)[1]
         accuracy = pipeline.compare(result, None, selecting, progress=progress)["integer"]
     result.about["selection_accuracy"] = accuracy.percent[0]
@@ -137,13 +143,18 @@ def quantize(
     out.say(f"memory: {result.conv_bytes / 1000:.2f} kB of convolution weights, "
             f"{result.full_bytes / 1000:.2f} kB with all else; "
             f"{accuracy.percent[0]:.2f} % of {accuracy.images} selection images")
+    search = result.about.get("search")
+    if search is not None:
+        out.say(f"search: {search['evaluations']} evaluations on {search['images']} "
+                f"{search['on']}, {100 * search['macs_reused']:.1f} % of the multiply-accumulates "
+                f"saved by reuse of unchanged layers")
     out.result({
         "artefact": result.hash, "model": model, "scheme": scheme, "formats": result.formats,
         "critical": result.about["critical"], "conv_bytes": result.conv_bytes,
         "full_bytes": result.full_bytes,
         "accumulator_bits": max(result.layers[n.name].accumulator_bits()
                                 for n in result.topology.weighted),
-        "selection_accuracy": accuracy.percent[0], "search": result.about.get("search"),
+        "selection_accuracy": accuracy.percent[0], "search": search,
         "output": str(output)})
 
 
@@ -158,6 +169,8 @@ def evaluate(net: Net, data: Data = "digits",
              images: Annotated[int | None, typer.Option(help="First images only.")] = None,
              against: Annotated[Path | None, typer.Option(
                  help="Another artefact to compare with on the same images.")] = None,
+             layers: Annotated[bool, typer.Option(
+                 "--layers", help="Compare fake-quantized and integer layers.")] = False,
              json: Json = False) -> None:
     """Top-1 and top-5 accuracy of the float, fake-quantized and integer networks.
 
@@ -168,7 +181,12 @@ def evaluate(net: Net, data: Data = "digits",
     "affine" is the paper's affine form of the weights (its equations 1 to 3), fake-quantized;
     hardware takes the symmetric ones only.
 
-    JSON keys: artefact, data, split, images, networks, against, conv_bytes.
+    With --layers, for the input and every layer: how many of the codes that the fake-quantized
+    and the integer one give are equal, and the largest difference in codes, when both read the
+    integer network's activations and end to end; and the accuracy of the network that computes
+    integers up to this layer and is fake-quantized after it.
+
+    JSON keys: artefact, data, split, images, networks, against, layers, conv_bytes.
 
     Example: doubleq evaluate nets/digits --data digits --images 100
     """
@@ -198,8 +216,28 @@ def evaluate(net: Net, data: Data = "digits",
                                     "top1_correct": a.top1, "top5_correct": a.top5,
                                     "divergence": a.divergence, "agreement": a.agreement}
                              for name, a in found.items()},
-                "against": paired,
+                "against": paired, "layers": _compare_layers(result, part, out) if layers else None,
                 "conv_bytes": result.conv_bytes})
+
+
+def _compare_layers(result: Any, images: Any, out: Output) -> list[dict[str, Any]]:
+    from models.layerwise import compare_layers
+    normalization = result.about["normalization"]
+    with out.progress() as progress:
+        found = compare_layers(
+            result, images.pixels, images.labels,
+            mean=normalization["mean"], std=normalization["std"],
+            progress=lambda share: progress("comparing layers", share))
+    out.table("fake-quantized against integer",
+              ["layer", "same input: equal %", "largest", "end to end: equal %", "largest",
+               "integer up to here: top-1 %"],
+              [(row.name, row.same_input.percent, row.same_input.largest, row.end_to_end.percent,
+                row.end_to_end.largest, row.accuracy.percent[0]) for row in found])
+    return [{"name": row.name,
+             "same_input": {"equal": row.same_input.percent, "largest": row.same_input.largest},
+             "end_to_end": {"equal": row.end_to_end.percent, "largest": row.end_to_end.largest},
+             "top1": row.accuracy.percent[0], "top1_correct": row.accuracy.top1}
+            for row in found]
 
 
 @app.command()
@@ -216,7 +254,7 @@ def export(net: Net, output: Target,
 
     Example: doubleq export nets/digits -o weights/digits
     """
-    from gen.published import COMPRESSION
+    from benchmarks.published import COMPRESSION
     from models import export as weights
     from models import network
     out = Output(json)

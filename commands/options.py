@@ -8,8 +8,8 @@ import typer
 if TYPE_CHECKING:
     from models.data import Images
 
-__all__ = ["Data", "Json", "Model", "Net", "PerChannel", "Rtl", "Scheme", "Seed", "Target",
-           "application", "numbers", "read_images"]
+__all__ = ["Data", "Executor", "Json", "Model", "Net", "PerChannel", "Rtl", "Scheduler", "Scheme",
+           "Seed", "Target", "Workers", "application", "numbers", "read_images"]
 
 Json = Annotated[bool, typer.Option(
     "--json", help="One JSON object on standard output, all else on standard error.")]
@@ -21,6 +21,9 @@ Model = Annotated[str, typer.Option(help="Name of the model: 'doubleq info' list
 Scheme = Annotated[str, typer.Option(help="quant8, doubleq or doubleqext.")]
 PerChannel = Annotated[str | None, typer.Option(help="Of pixels / 255, a number a channel.")]
 Seed = Annotated[int, typer.Option(help="Of every random choice.")]
+Executor = Annotated[str, typer.Option(help="inline, processes (all cores) or dask.")]
+Workers = Annotated[int | None, typer.Option(help="processes: how many.")]
+Scheduler = Annotated[str | None, typer.Option(help="dask: tcp://host:port of the cluster.")]
 Target = Annotated[Path, typer.Option("-o", "--output", help="Where the result goes.")]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from models import formats
 from models.network import Topology
-from models.prefix import PrefixEvaluator, Score
+from models.prefix import PrefixEvaluator
 from models.quantize import Quantizer, assign
 
 __all__ = ["Choice", "Curve", "allocate", "sensitivity_curve"]
@@ -153,12 +153,10 @@ def sensitivity_curve(quantizer: Quantizer, evaluator: PrefixEvaluator,
     base = quantizer.network(assign(topology, scheme="quant8"), scheme="quant8")
     whole = evaluator.measure(base, {("", ""): base})["", ""]
 
-    scores: dict[tuple[str, str], Score] = {}
-    for index, node in enumerate(topology.convs):
-        scores |= evaluator.measure(base, {
-            (node.name, fmt): quantizer.with_layer(base, node.name, fmt)
-            for fmt in choices if fmt != "int8"})
-        progress(0.7 * (index + 1) / len(topology.convs))
+    scores = evaluator.measure(base, {
+        (node.name, fmt): quantizer.with_layer(base, node.name, fmt)
+        for node in topology.convs for fmt in choices if fmt != "int8"},
+        lambda share: progress(0.7 * share))
     losses = {key: score.divergence - whole.divergence for key, score in scores.items()}
     if "int8" in choices:
         losses |= {(node.name, "int8"): 0.0 for node in topology.convs}

@@ -91,14 +91,13 @@ def observe(network: FloatNetwork, batches: Callable[[], Iterable[torch.Tensor]]
     :exc:`ValueError`
         If an activation is NaN or infinite, or there is no image. The message names the layer.
     """
-    order = network.topology.order
-
     def outputs(x: torch.Tensor) -> Iterable[tuple[str, torch.Tensor]]:
         tensors = {INPUT: x}
-        for node in order:
+        for node in network.topology.order[:-1]:
             tensors[node.name] = network.compute(node, tensors)
-            if node is not order[-1]:
-                yield node.name, tensors[node.name]
+            yield node.name, tensors[node.name]
+            for name in network.topology.released[node.name]:
+                del tensors[name]
 
     ranges: dict[str, tuple[float, float]] = {}
     for x in batches():

@@ -68,12 +68,19 @@ def _stored(name: str) -> LaneCode:
                     lambda values: fmt.encode(values).astype(np.int64) & mask)
 
 
-def booth_digits(values: np.ndarray, rows: int) -> np.ndarray:
-    """Radix-4 Booth digits of integers: int64 [..., rows], each −2 … 2, the least significant
-    first (MacSorley, *High-Speed Arithmetic in Binary Computers*, 1961)."""
-    doubled = np.asarray(values, np.int64)[..., None] << 1
-    triple = (doubled >> 2 * np.arange(rows)) & 7
-    return (triple & 1) + ((triple >> 1) & 1) - 2 * (triple >> 2)
+def booth_word(values: np.ndarray, rows: int) -> np.ndarray:
+    """Words of integers −2·4\\ :sup:`rows − 1` … 2·4\\ :sup:`rows − 1` whose overlapping triples of
+    bits are radix-4 Booth digits (MacSorley, *High-Speed Arithmetic in Binary Computers*, 1961).
+
+    Digit *r* is ``b[2r] + b[2r − 1] − 2·b[2r + 1]``, the least significant first, where b[−1] is
+    zero. Bits 0 to 2·rows − 1 are the two's complement; that of weight 4\\ :sup:`rows − 1`/2 is
+    repeated as bit 2·rows, which the last digit takes instead. So the largest integer, which has no
+    two's complement, is there as well: as that last digit 2.
+    """
+    values, width = np.asarray(values, np.int64), 2 * rows
+    bits = values & (1 << width) - 1
+    bits |= (bits >> width - 3 & 1) << width
+    return np.where(values == 1 << width - 1, 1 << width | 1 << width - 2, bits)
 
 
 def signed_digits(values: np.ndarray) -> np.ndarray:
@@ -95,15 +102,47 @@ def _terms(values: np.ndarray) -> np.ndarray:
     return formats.get("pot5").encode(np.take_along_axis(powers, order, -1)).astype(np.int64)
 
 
+def _half(values: np.ndarray, high: np.ndarray | int) -> np.ndarray:
+    """Half of a ``dual`` word: a Booth word of two digits, and whether they count 16-fold."""
+    return booth_word(values, 2) | np.asarray(high, np.int64) << 5
+
+
+def _dual_int8(values: np.ndarray) -> np.ndarray:
+    """The high half takes what the low one, −8 … 7, leaves."""
+    low = (values + 8 & 15) - 8
+    return _half(low, 0) | _half(values - low >> 4, 1) << 6
+
+
+def _dual_pot(values: np.ndarray) -> np.ndarray:
+    """A power of two in each half."""
+    high = np.abs(values) >= 16
+    halves = _half(np.where(high, values >> 4, values), high)
+    return halves[..., :1] | halves[..., 1:] << 6
+
+
 INT8 = formats.get("int8").values
 
 CODES = {code.name: code for code in [
     _stored("int8"),
     _stored("pot5"),
     LaneCode("terms", 5, INT8, _terms, passes=4),
+    LaneCode("booth", 9, np.arange(-128, 129, dtype=np.int16),
+             lambda values: booth_word(values, 4)),
+    LaneCode("dual-int8", 12, INT8, _dual_int8),
+    LaneCode("dual-pot", 12, formats.get("pot5").values, _dual_pot, taps=2),
 ]}
-"""The codes by name: ``int8`` and ``pot5`` as stored; ``terms``, a weight as the sum of up to four
-signed powers of two, one ``pot5`` code a pass."""
+"""The codes by name:
+
+``int8``, ``pot5``
+    As stored.
+``terms``
+    A weight as the sum of up to four signed powers of two, one ``pot5`` code a pass.
+``booth``
+    :func:`booth_word` of four digits.
+``dual-int8``, ``dual-pot``
+    Two halves of six bits, :func:`booth_word` of two digits and a bit that says that their product
+    counts 16-fold: of one weight together, or of a power of two each.
+"""
 
 
 def get(name: str) -> LaneCode:

@@ -51,30 +51,31 @@ class FakeQuantized(nn.Module):
     Parameters
     ----------
     network : :class:`Network`
-        Gives the quantization of all activations and, by default, the weights and biases.
-    folded : dict
-        Float weights and biases, batch norm folded in (:func:`models.quantize.fold`), for the
-        affine form.
-    affine_rounding : :class:`str` or None
-        If given, weights are quantized anew by :func:`affine_weights` with this rounding.
+        Gives the quantization of all activations.
+    folded : dict or None
+        Float weights and biases, batch norm folded in (:func:`models.quantize.fold`), from which
+        :func:`affine_weights` makes the weights anew. By default they are the artefact's.
+    affine_rounding : :class:`str`
+        Level-two rounding for that.
     """
 
-    def __init__(self, network: Network, folded: dict[str, tuple[np.ndarray, np.ndarray]], *,
-                 affine_rounding: str | None = None) -> None:
+    def __init__(self, network: Network,
+                 folded: dict[str, tuple[np.ndarray, np.ndarray]] | None = None, *,
+                 affine_rounding: str = "nearest") -> None:
         super().__init__()
         self.network = network
         self._weights: dict[str, Tensor] = {}
         self._bias: dict[str, Tensor] = {}
         for node in network.topology.weighted:
             layer = network.layers[node.name]
-            weights, bias = folded[node.name]
-            if affine_rounding is None:
+            if folded is None:
                 assert layer.weight_scale is not None and layer.bias is not None
                 scale, x = np.array(layer.weight_scale), network.output(node.input)
                 sums = layer.weights.reshape(len(scale), -1).sum(1, dtype=np.int64)
                 bias = (layer.bias + x.zero_point * sums) * x.scale * scale
-                weights = layer.weights * scale.reshape(-1, *[1] * (weights.ndim - 1))
+                weights = (layer.weights.T * scale).T
             else:
+                weights, bias = folded[node.name]
                 weights = affine_weights(weights, fmt=layer.format or "",
                                          rounding=affine_rounding)
             self._weights[node.name] = torch.from_numpy(weights).float()

@@ -87,4 +87,6 @@ class FloatNetwork(nn.Module):
         tensors = {INPUT: x}
         for node in self.topology.order:
             tensors[node.name] = self.compute(node, tensors)
+            for name in self.topology.released[node.name]:
+                del tensors[name]
         return tensors[node.name].flatten(1)

@@ -137,14 +137,12 @@ class GoldenNetwork:
         dict of Tensor
             The wanted activations, and under the name of the last layer the int64 logits.
         """
-        kept = {*keep, self.network.topology.nodes[-1].name}
-        order = self.network.topology.order
-        last_use = {name: i for i, node in enumerate(order) for name in
-                    (node.input, *([node.residual.tensor] if node.residual else []))}
+        kept = set(keep)
+        topology = self.network.topology
         tensors = {INPUT: self.input(pixels)}
-        for i, node in enumerate(order):
+        for node in topology.order:
             tensors[node.name] = self.compute(node, tensors)
-            for name in [n for n in tensors if last_use.get(n, i) <= i and n not in kept]:
+            for name in set(topology.released[node.name]) - kept:
                 del tensors[name]
         return tensors
 

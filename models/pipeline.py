@@ -3,7 +3,7 @@
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,13 @@ from models.fakequant import FakeQuantized
 from models.floatnet import FloatNetwork
 from models.golden import GoldenNetwork
 from models.network import Network
-from models.prefix import PrefixEvaluator
+from models.prefix import PrefixEvaluator, Run, inline
 from models.quantize import Quantizer, assign, fold
-from models.reconstruct import reconstruct
+from models.reconstruct import affordable, reconstruct
 from models.rounding import ROUNDINGS
 
-__all__ = ["Progress", "Recipe", "compare", "digest", "load_float", "load_sample", "quantize",
-           "save", "split"]
+__all__ = ["Progress", "Recipe", "compare", "digest", "load_checkpoint", "load_float",
+           "load_sample", "quantize", "save", "split"]
 
 FLOAT_FILE = "float.safetensors"
 SAMPLE_FILE = "sample.npz"
@@ -65,6 +65,8 @@ class Recipe:
         accuracy against Quant8 on the selection images, in points.
     critical : tuple of :class:`str` or None
         Convolutions that stay int8, by name or number, instead of a search.
+    assigned : mapping or None
+        Format of every layer that has weights, for ``doubleqext`` instead of a search.
     calibration_images, selection_images : :class:`int`
         How many of the first and last training images calibrate and select.
     paper_protocol : :class:`bool`
@@ -83,6 +85,7 @@ class Recipe:
     budget_kb: float | None = None
     max_loss: float | None = None
     critical: tuple[str, ...] | None = None
+    assigned: Mapping[str, str] | None = None
     calibration_images: int = 1500
     selection_images: int = 500
     paper_protocol: bool = False
@@ -119,9 +122,16 @@ def _critical(names: tuple[str, ...], float_network: FloatNetwork) -> tuple[str,
                  for name in names)
 
 
+def _check_assigned(assigned: Mapping[str, str], topology: network.Topology) -> None:
+    names = {node.name for node in topology.weighted}
+    if set(assigned) != names:
+        raise ValueError(f"formats must be assigned to every layer that has weights, wrong: "
+                         f"{', '.join(sorted(set(assigned) ^ names))}")
+
+
 def quantize(float_network: FloatNetwork, train: Images, recipe: Recipe, *,
              test: Images | None = None, normalization: Normalization | None = None,
-             state: Path | None = None, about: dict[str, Any] | None = None,
+             state: Path | None = None, about: dict[str, Any] | None = None, run: Run = inline,
              progress: Progress = lambda what, share: None) -> Network:
     """Calibrates, selects where the scheme asks for it, and quantizes.
 
@@ -135,6 +145,8 @@ def quantize(float_network: FloatNetwork, train: Images, recipe: Recipe, *,
         File in which an interrupted search keeps its steps.
     about : dict
         What else to note in the artefact.
+    run : :class:`models.prefix.Run`
+        Runs the evaluations of a selection; the result does not depend on it.
     progress : callable
         Told what is being done, and the share of it that is.
 
@@ -170,17 +182,23 @@ def quantize(float_network: FloatNetwork, train: Images, recipe: Recipe, *,
     notes: dict[str, Any] = {**(about or {}), "recipe": json.loads(json.dumps(asdict(recipe))),
                              "data": train.name, "calibrated_on": len(calibrating),
                              "normalization": asdict(normalization)}
+    if recipe.rounding == CALIBRATED:
+        notes["rounded_on"] = affordable(topology, len(calibrating))
 
     def calibrated(assigned: dict[str, str], alternatives: tuple[str, ...] = ()) -> Quantizer:
         if recipe.rounding != CALIBRATED:
             return quantizer
-        return reconstruct(float_network, quantizer, calibrating.pixels, len(calibrating),
+        return reconstruct(float_network, quantizer, calibrating.pixels, notes["rounded_on"],
                            assigned, alternatives=alternatives,
                            progress=lambda share: progress("calibrated rounding", share))
 
     critical: tuple[str, ...] = ()
     if recipe.scheme == "doubleqext":
-        if recipe.critical is not None:
+        if recipe.assigned is not None:
+            _check_assigned(recipe.assigned, topology)
+            critical = tuple(node.name for node in topology.convs
+                             if recipe.assigned[node.name] == "int8")
+        elif recipe.critical is not None:
             critical = _critical(recipe.critical, float_network)
         else:
             if recipe.paper_protocol:
@@ -189,7 +207,7 @@ def quantize(float_network: FloatNetwork, train: Images, recipe: Recipe, *,
                 selecting = test.take(0, recipe.selection_images)
             if recipe.selection == "sensitivity":
                 return _by_sensitivity(float_network, calibrated, recipe, selecting, normalization,
-                                       notes, progress)
+                                       notes, run, progress)
             if recipe.selection != "greedy":
                 raise ValueError(f"selection must be greedy or sensitivity, "
                                  f"not {recipe.selection!r}")
@@ -197,7 +215,7 @@ def quantize(float_network: FloatNetwork, train: Images, recipe: Recipe, *,
                                     ("int8",))
             found = select.greedy(
                 candidates, selecting.pixels[:], selecting.labels, mrt=recipe.mrt,
-                fmt=recipe.format, state=state, batch=BATCH,
+                fmt=recipe.format, state=state, batch=BATCH, run=run,
                 progress=lambda step, share: progress(f"search, step {step}", share))
             critical = found.critical
             notes["search"] = {
@@ -205,23 +223,24 @@ def quantize(float_network: FloatNetwork, train: Images, recipe: Recipe, *,
                 "images": found.images, "correct_quant8": found.correct_quant8,
                 "evaluations": found.evaluations, "macs_reused": found.reused,
                 "trace": [asdict(step) for step in found.trace]}
-    elif recipe.critical:
+    elif recipe.critical or recipe.assigned:
         raise ValueError(f"critical layers belong to scheme doubleqext, not {recipe.scheme}")
     notes["critical"] = list(critical)
-    assigned = assign(topology, scheme=recipe.scheme, fmt=recipe.format, critical=critical)
+    assigned = dict(recipe.assigned or {}) or assign(
+        topology, scheme=recipe.scheme, fmt=recipe.format, critical=critical)
     return calibrated(assigned).network(assigned, scheme=recipe.scheme, about=notes)
 
 
 def _by_sensitivity(float_network: FloatNetwork, calibrated: Callable[..., Quantizer],
                     recipe: Recipe, selecting: Images, normalization: Normalization,
-                    notes: dict[str, Any], progress: Progress) -> Network:
+                    notes: dict[str, Any], run: Run, progress: Progress) -> Network:
     """The network whose formats :func:`models.allocate.sensitivity_curve` chooses."""
     topology = float_network.topology
     choices = recipe.formats or (recipe.format, "int8")
     with torch.inference_mode():
         reference = torch.cat([float_network(x) for x in _tensors(selecting, normalization)])
     evaluator = PrefixEvaluator(selecting.pixels[:], selecting.labels, reference=reference,
-                                batch=BATCH)
+                                batch=BATCH, run=run)
     budget = None if recipe.budget_kb is None else 1000 * recipe.budget_kb
     curve = sensitivity_curve(
         calibrated(assign(topology, scheme="quant8"), choices), evaluator, choices, budget=budget,
@@ -235,6 +254,26 @@ def _by_sensitivity(float_network: FloatNetwork, calibrated: Callable[..., Quant
         "losses": [[*key, loss] for key, loss in curve.losses.items()],
         "trace": [asdict(point) for point in curve.points]}
     return calibrated(chosen.formats).network(chosen.formats, scheme=recipe.scheme, about=notes)
+
+
+def load_checkpoint(path: Path, model: str, images: Images, **options: Any) -> FloatNetwork:
+    """The float network of a checkpoint, for images like these.
+
+    Parameters
+    ----------
+    options
+        As :func:`models.checkpoints.load_model` takes them; None is the model's default, or the
+        number of classes of the images.
+
+    Raises
+    ------
+    :exc:`ValueError`
+        As :func:`models.checkpoints.load_model`.
+    """
+    if model != "mnist":
+        options["classes"] = options.get("classes") or images.classes
+    given = {key: value for key, value in options.items() if value is not None}
+    return checkpoints.load_model(path, model, input_shape=images.shape, **given)
 
 
 def save(result: Network, path: Path, *, float_network: FloatNetwork, sample: Images) -> None:
@@ -304,11 +343,10 @@ def compare(result: Network, float_network: FloatNetwork | None, images: Images,
     networks: dict[str, Callable[[np.ndarray], torch.Tensor]] = {}
     if float_network is not None:
         mean, std = (tuple(result.about["normalization"][key]) for key in ("mean", "std"))
-        folded = fold(float_network)
-        fake = FakeQuantized(result, folded)
+        fake = FakeQuantized(result)
         rounding = result.about["recipe"]["rounding"]
-        affine = FakeQuantized(result, folded, affine_rounding="nearest" if rounding == CALIBRATED
-                               else rounding)
+        affine = FakeQuantized(result, fold(float_network), affine_rounding="nearest"
+                               if rounding == CALIBRATED else rounding)
         networks["float"] = keeping
         networks["fake-quantized"] = lambda pixels: fake(normalized(pixels, mean, std))
         networks["affine"] = lambda pixels: affine(normalized(pixels, mean, std))

@@ -4,13 +4,14 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 import files
 from models.network import Network
-from models.prefix import PrefixEvaluator
+from models.prefix import PrefixEvaluator, Run, inline
 from models.quantize import Quantizer, assign
 
 __all__ = ["Search", "Step", "greedy"]
@@ -79,7 +80,7 @@ def _load_trace(path: Path | None, key: str) -> list[Step]:
 
 
 def greedy(quantizer: Quantizer, pixels: np.ndarray, labels: np.ndarray, *, mrt: float,
-           fmt: str = "pot5", state: Path | None = None, batch: int = 50,
+           fmt: str = "pot5", state: Path | None = None, batch: int = 50, run: Run = inline,
            progress: Callable[[int, float], None] = lambda step, share: None) -> Search:
     """Returns convolutions to 8 bit one by one, always the one that recovers most accuracy, until
     recovered = (acc − acc_DoubleQ) / (acc_Quant8 − acc_DoubleQ) reaches ``mrt`` (Algorithm 1).
@@ -99,6 +100,8 @@ def greedy(quantizer: Quantizer, pixels: np.ndarray, labels: np.ndarray, *, mrt:
         The power-of-two format.
     state : path or None
         File that keeps the finished steps; a later call with the same inputs goes on from there.
+    batch, run
+        As :class:`PrefixEvaluator` takes them.
     progress : callable
         Told the number of the step and the share of its images that are done.
 
@@ -112,7 +115,7 @@ def greedy(quantizer: Quantizer, pixels: np.ndarray, labels: np.ndarray, *, mrt:
     if len(pixels) == 0:
         raise ValueError("the search needs at least one image, found none")
     topology = quantizer.topology
-    evaluator = PrefixEvaluator(pixels, labels, batch=batch)
+    evaluator = PrefixEvaluator(pixels, labels, batch=batch, run=run)
 
     def network(critical: tuple[str, ...]) -> Network:
         return quantizer.network(assign(topology, scheme="doubleqext", fmt=fmt, critical=critical),
@@ -122,7 +125,7 @@ def greedy(quantizer: Quantizer, pixels: np.ndarray, labels: np.ndarray, *, mrt:
     current = network(())
     key = hashlib.sha256(f"{quant8.hash} {current.hash}".encode() + pixels.tobytes()
                          + labels.astype(np.int64).tobytes()).hexdigest()
-    share = _within(progress, 0)
+    share = partial(progress, 0)
     best = evaluator.measure(quant8, {("", ""): quant8}, share)["", ""].correct
     trace = _load_trace(state, key)
     if not trace:
@@ -136,7 +139,7 @@ def greedy(quantizer: Quantizer, pixels: np.ndarray, labels: np.ndarray, *, mrt:
         variants = {node.name: quantizer.with_layer(current, node.name, "int8")
                     for node in topology.convs if node.name not in critical}
         scores = evaluator.measure(current, {(name, "int8"): n for name, n in variants.items()},
-                                   _within(progress, len(trace)))
+                                   partial(progress, len(trace)))
         counts = {name: score.correct for (name, _), score in scores.items()}
         added = {name: variants[name].conv_bytes for name in variants}
         chosen = min(variants, key=lambda name: (-counts[name], added[name], index[name]))
@@ -146,15 +149,3 @@ def greedy(quantizer: Quantizer, pixels: np.ndarray, labels: np.ndarray, *, mrt:
             files.write_json(state, {"key": key, "trace": [asdict(step) for step in trace]})
     return Search(tuple(step.layer for step in trace[1:]), tuple(trace), len(pixels), best,
                   evaluator.evaluations, evaluator.reused)
-
-
-def _within(progress: Callable[[int, float], None], step: int) -> Callable[[float], None]:
-    """Adds up shares of one step."""
-    done = 0.0
-
-    def report(share: float) -> None:
-        nonlocal done
-        done += share
-        progress(step, done)
-
-    return report

@@ -63,6 +63,11 @@ class Node:
     residual: Residual | None = None
 
     @property
+    def reads(self) -> tuple[str, ...]:
+        """The tensors that it is computed from."""
+        return (self.input, *([self.residual.tensor] if self.residual is not None else []))
+
+    @property
     def weighted(self) -> bool:
         """Whether the layer has weights."""
         return self.op in ("conv", "fc")
@@ -155,15 +160,23 @@ class Topology:
                 raise ValueError(f"layer {name!r}: reads its own output")
             state[name] = "open"
             node = self._by_name[name]
-            visit(node.input, name)
-            if node.residual is not None:
-                visit(node.residual.tensor, name)
+            for tensor in node.reads:
+                visit(tensor, name)
             state[name] = "done"
             done.append(node)
 
         for node in self.nodes:
             visit(node.name, node.name)
         return done
+
+    @cached_property
+    def released(self) -> dict[str, tuple[str, ...]]:
+        """For each layer the tensors that nothing computed after it reads; never the logits."""
+        last_use = {name: node.name for node in self.order
+                    for name in (node.name, *node.reads)}
+        del last_use[self.nodes[-1].name]
+        return {node.name: tuple(name for name, user in last_use.items() if user == node.name)
+                for node in self.order}
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, int, int]]:

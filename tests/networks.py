@@ -55,3 +55,21 @@ def make_quantizer(topology: Topology, **options: object) -> Quantizer:
     activations = calibrate(topology, observe(network, lambda: [x]), method="max")
     return Quantizer(topology, fold(network), activations, mean, std,
                      **options)  # type: ignore[arg-type]
+
+
+def trained_like(topology: Topology, *, seed: int = 0) -> FloatNetwork:
+    """A float network whose activations stay in range at any depth: weights of He et al.,
+    *Delving Deep into Rectifiers*, and the batch norm statistics of random images."""
+    generator = torch.Generator().manual_seed(seed)
+    network = FloatNetwork(topology)
+    for node in topology.weighted:
+        weight = network.layer(node.name).weight
+        torch.nn.init.kaiming_normal_(weight, generator=generator)
+        norm = network.norm(node.name)
+        if norm is not None:
+            norm.momentum = 1.0
+    channels = topology.input_shape[0]
+    with torch.no_grad():
+        network.train()(normalized(random_pixels(topology.input_shape, images=8, seed=seed + 1),
+                                   MEAN[:channels], STD[:channels]))
+    return network.eval()

@@ -41,6 +41,17 @@ def test_observe():
     assert found["stem"].counts.sum() == y.numel()
 
 
+def test_observe_holds_what_is_still_read(monkeypatch):
+    topology = every_op()
+    network, held = float_network(topology), {}
+    compute = network.compute
+    monkeypatch.setattr(network, "compute", lambda node, tensors: (
+        held.setdefault(node.name, set(tensors)), compute(node, tensors))[1])
+    c.observe(network, lambda: [torch.ones(1, 3, 18, 18)])
+    assert held["conv2"] == {"conv1", "short"}
+    assert held["fc1"] == {"pool2"}
+
+
 def test_observe_not_finite():
     network = float_network(every_op())
     network.layer("conv1").weight.data[0] = float("nan")

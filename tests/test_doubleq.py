@@ -22,7 +22,7 @@ from models import network as artefact
 ROOT = Path(__file__).resolve().parent.parent
 # In an order in which each finds what it needs.
 COMMANDS = ["train", "quantize", "evaluate", "export", "generate array", "cosim", "synth",
-            "vivado", "bench golden", "info", "demo"]
+            "vivado", "bench golden", "bench accuracy", "info", "demo"]
 
 
 def callbacks(app=doubleq.app, prefix=""):
@@ -138,6 +138,19 @@ def test_calibrated_rounding(capsys):
         + found["calibrated"]["against"]["images"])
 
 
+def test_layers_compared(capsys):
+    """From the fake-quantized network to the integer one; a layer on its own is nearly exact."""
+    code, out, err = run(capsys, "evaluate nets/digits --images 60 --layers --json")
+    assert code == 0, err
+    result = json.loads(out)
+    layers, networks = result["layers"], result["networks"]
+    names = [node.name for node in artefact.load(Path("nets/digits")).topology.order]
+    assert [row["name"] for row in layers] == ["input", *names]
+    assert layers[-1]["top1_correct"] == networks["integer"]["top1_correct"]
+    assert all(row["same_input"]["largest"] <= 1 for row in layers)
+    assert run(capsys, "evaluate nets/digits --images 20 --layers")[0] == 0
+
+
 def test_selection_by_sensitivity(capsys):
     line = ("quantize models/resnet8_digits.safetensors --scheme doubleqext -o sens/net --json "
             "--selection sensitivity --formats pot3,pot5,int8 --selection-images 100")
@@ -149,6 +162,18 @@ def test_selection_by_sensitivity(capsys):
     assert sizes == sorted(sizes)
     assert result["formats"] in [point["formats"] for point in result["search"]["trace"]]
     assert run(capsys, f"{line} --max-loss 100")[0] == 0
+
+
+def test_executors_give_the_same_artefact(capsys):
+    """A search in worker processes; it says what it evaluated and what reuse saved."""
+    for name, options in [("inline", ""), ("processes", "--executor processes --workers 2")]:
+        line = ("quantize models/resnet8_digits.safetensors --scheme doubleqext --rounding log "
+                f"--per-tensor --mrt 50 --selection-images 120 {options} -o executors/{name}")
+        code, out, err = run(capsys, line)
+        assert code == 0, err
+        assert re.search(r"search: \d+ evaluations on 120 training images, \d+\.\d % of the", out)
+    assert (Path("executors/inline/network.json").read_bytes()
+            == Path("executors/processes/network.json").read_bytes())
 
 
 def test_accumulators_sized_for_a_network(capsys):
@@ -203,6 +228,7 @@ def bad_files():
 
 
 Q = "quantize models/resnet8_digits.safetensors -o bad/out"
+B = "bench accuracy models/resnet8_digits.safetensors -o bad/out"
 
 
 @pytest.mark.parametrize(("line", "message"), [
@@ -221,6 +247,12 @@ Q = "quantize models/resnet8_digits.safetensors -o bad/out"
     (f"{Q} --scheme doubleq --selection-images 5000", "leave none of the 1437 training images"),
     (f"{Q} --scheme doubleq --width 8", "fit resnet8: layers.stem.weight has shape [16, 1, 3, 3]"),
     (f"{Q} --scheme doubleq --model mnist", "layer 'conv2': output shape (20, -2, -2) is empty"),
+    (f"{Q} --scheme quant8 --executor threads", "executor must be one of inline, processes, dask"),
+    (f"{Q} --scheme quant8 --workers 2", "executor inline takes no workers, found 2"),
+    (f"{Q} --scheme quant8 --executor processes --workers 0", "workers must be a positive integer"),
+    (f"{Q} --scheme quant8 --executor dask", "needs a scheduler, tcp://host:port, found None"),
+    (f"{Q} --scheme quant8 --executor processes --scheduler tcp://x:1", "takes no scheduler"),
+    (f"{Q} --scheme quant8 --executor dask --scheduler tcp://127.0.0.1:9", "no Dask scheduler"),
     ("quantize nowhere.pt --scheme quant8 -o bad/out", "nowhere.pt"),
     ("quantize bad/nan.safetensors --scheme quant8 -o bad/out", "layers.fc.weight: NaN or"),
     ("quantize bad/shape.safetensors --scheme quant8 -o bad/out",
@@ -264,9 +296,20 @@ Q = "quantize models/resnet8_digits.safetensors -o bad/out"
     ("cosim nets/digits rtl_out/doubleq_16 --images 0", "--images must be at least 1"),
     ("cosim nets/digits rtl_out/doubleq_16 --simulator vcs", "simulator must be one of verilator"),
     ("synth rtl_out/doubleq_16 --device xc7z", "xc7z"),
+    ("synth rtl_out/doubleq_16 --route ice40", "family to route on must be one of ecp5"),
     ("vivado rtl_out/doubleq_16 --board de10 -o bad/out", "de10"),
     ("vivado rtl_out/doubleq_16 --board zcu102 --clock 0 -o bad/out", "clock must be 1 to 1000"),
     ("bench golden --repeats 0", "repeats must be at least 1, not 0"),
+    (f"{B} --rows magic", "rows must be some of paper, nearest, greedy,"),
+    (f"{B} --rows ,", "sensitivity, not none"),
+    (f"{B} --model resnet21", "model must be one of resnet8"),
+    (f"{B} --data nowhere", "expected 'digits' or a folder of images, found nothing"),
+    (f"{B} --data digits --data bad/cifar", "10 classes of images (3, 32, 32), expected 10 of"),
+    (f"{B} --images 0", "limit must be at least 1, not 0"),
+    (f"{B} --selection-images 5000", "leave none of the 1437 training images"),
+    (f"{B} --executor threads", "executor must be one of inline, processes, dask"),
+    ("bench accuracy nowhere.pt -o bad/out", "nowhere.pt"),
+    ("bench accuracy models/resnet8_digits.safetensors -o bad/file", "bad/file is a file"),
     ("train --epochs 0 -o bad/out", "epochs"),
     ("train --data nowhere -o bad/out", "found nothing"),
     ("info bad/full", "network.json: not found"),

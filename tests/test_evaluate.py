@@ -41,7 +41,7 @@ def test_fake_quantized_follows_golden(shortcut):
     pixels = random_pixels(topology.input_shape, images=3)
     names = [node.name for node in topology.nodes[:-1]]
     golden = GoldenNetwork(network).run(pixels, keep=names)
-    fake = FakeQuantized(network, quantizer.folded).run(normalized(pixels, MEAN, STD))
+    fake = FakeQuantized(network).run(normalized(pixels, MEAN, STD))
     for name in names:
         params = network.output(name)
         q = fake[name] / params.scale + params.zero_point
@@ -60,7 +60,7 @@ def test_fake_quantized_takes_calibrated_biases():
     network = moved.network(assigned, scheme="quant8")
     pixels = random_pixels(topology.input_shape, images=2)
     golden = GoldenNetwork(network).logits(pixels) * network.logit_scale
-    fake = FakeQuantized(network, quantizer.folded)(normalized(pixels, MEAN, STD)).numpy()
+    fake = FakeQuantized(network)(normalized(pixels, MEAN, STD)).numpy()
     assert np.abs(golden - fake).max() < 0.1
 
 
@@ -99,7 +99,7 @@ def test_affine_network():
     quantizer = make_quantizer(topology)
     network = quantizer.network(assign(topology, scheme="doubleq"), scheme="doubleq")
     x = normalized(random_pixels(topology.input_shape, images=2), MEAN[:1], STD[:1])
-    symmetric = FakeQuantized(network, quantizer.folded)(x)
+    symmetric = FakeQuantized(network)(x)
     affine = FakeQuantized(network, quantizer.folded, affine_rounding="log")(x)
     assert affine.shape == symmetric.shape
     assert not torch.equal(affine, symmetric)

@@ -8,30 +8,33 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 OWN = {path.stem for path in ROOT.glob("*.py")} | {
-    "commands", "gen", "models", "sim", "tests"}
+    "benchmarks", "commands", "gen", "models", "sim", "tests"}
 
 # The specification, and what carries it from one side to the other.
-SHARED = {"files", "rtl", "models.formats", "models.topology", "models.fields", "models.layer",
+SHARED = {"files", "rtl", "models.codes", "models.formats", "models.topology", "models.fields", "models.layer",
           "models.network"}
 NUMERIC = {"numpy"}
 
 # Folder or file: third-party packages it may import, and modules of ours; the first match counts.
 RULES = [
     ("models/formats.py", NUMERIC, set()),
+    ("models/codes.py", NUMERIC, SHARED),
     ("models/topology.py", NUMERIC, SHARED),
     ("models/fields.py", NUMERIC, SHARED),
     ("models/layer.py", NUMERIC, SHARED),
     ("models/network.py", NUMERIC, SHARED),
     ("models/golden.py", {"numpy", "torch"}, SHARED),
     ("models/", {"numpy", "scipy", "torch", "safetensors", "sklearn", "PIL"}, {"files", "models"}),
-    ("gen/published.py", set(), set()),
-    ("gen/", {"amaranth", "amaranth_boards", "pyosys"}, {"gen", *SHARED}),
+    ("benchmarks/published.py", set(), set()),
+    ("benchmarks/", {"numpy", "torch"}, {"benchmarks", "files", "jobs", "models", "svg"}),
+    ("gen/", {"amaranth", "amaranth_boards", "numpy", "pyosys"}, {"gen", *SHARED}),
     ("sim/", {"numpy", "torch", "cocotb", "cocotb_tools", "pylibfst"},
      {"sim", "models.golden", *SHARED}),
     ("files.py", set(), set()),
     ("rtl.py", set(), {"files"}),
     ("console.py", {"rich"}, set()),
-    ("report.py", {"matplotlib"}, {"files"}),
+    ("report.py", set(), {"files", "svg"}),
+    ("svg.py", {"matplotlib"}, set()),
     ("jobs.py", {"distributed"}, {"files"}),
     ("inventory.py", set(), {"gen", "models", "rtl"}),
     ("demo.py", {"numpy"}, OWN - {"commands", "doubleq", "tests", "demo"}),
@@ -39,7 +42,8 @@ RULES = [
     ("doubleq.py", {"typer"}, OWN - {"doubleq", "tests"}),
 ]
 SOURCES = sorted(path.relative_to(ROOT).as_posix() for path in [
-    *ROOT.glob("*.py"), *(path for folder in ("commands", "gen", "models", "sim")
+    *ROOT.glob("*.py"), *(path for folder in ("benchmarks", "commands", "gen",
+                                                           "models", "sim")
                          for path in (ROOT / folder).glob("*.py"))])
 
 

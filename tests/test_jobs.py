@@ -82,36 +82,6 @@ def hang(folder):
     time.sleep(60)
 
 
-CLUSTER = f"""
-import dask
-from distributed import LocalCluster
-dask.config.set({{"distributed.scheduler.allowed-failures": {jobs.RETRIES}}})
-with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-    print(cluster.scheduler_address, flush=True)
-    input()
-"""
-
-
-@pytest.fixture(scope="module")
-def scheduler():
-    """Address of a cluster; its own process, because starting one changes ``os.environ``."""
-    with subprocess.Popen([sys.executable, "-c", CLUSTER], env=ENVIRONMENT, text=True,
-                          stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL) as process:
-        yield process.stdout.readline().strip()
-        process.communicate("\n")
-
-
-@pytest.fixture(scope="module", params=jobs.EXECUTORS)
-def any_executor(request):
-    options = {"inline": {}, "processes": {"workers": 2}, "dask": {}}[request.param]
-    if request.param == "dask":
-        options["scheduler"] = request.getfixturevalue("scheduler")
-    with jobs.executor(request.param, **options) as executor:
-        executor.kind = request.param
-        yield executor
-
-
 @pytest.fixture
 def store(tmp_path):
     return tmp_path / "store"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from networks import every_op, float_network, make_quantizer, random_pixels
 
-from gen.published import MEMORY_KB
+from benchmarks.published import MEMORY_KB
 from models import resnet
 from models.calibrate import calibrate, observe
 from models.floatnet import FloatNetwork

@@ -3,13 +3,20 @@ import pytest
 import torch
 from networks import MEAN, STD, every_op, float_network, random_pixels
 
-from models import formats
+from models import data, formats, pipeline, reconstruct, resnet
 from models.calibrate import calibrate, observe
 from models.evaluate import normalized
 from models.golden import GoldenNetwork
 from models.network import INPUT, Node
 from models.quantize import Quantizer, assign, fold
-from models.reconstruct import Moments, _in_storage_order, _observations, reconstruct, solve
+from models.reconstruct import (
+    Moments,
+    _in_storage_order,
+    _observations,
+    held_bytes,
+    least_squares,
+    solve,
+)
 
 
 def moments_of(x, t):
@@ -78,6 +85,28 @@ def test_exact_weights_are_found():
     assert np.allclose(fit.values * fit.scale[:, None], weights, rtol=1e-3)
 
 
+@pytest.mark.parametrize(("count", "low", "high"), [(40, 0.0, 0.4), (40000, 0.98, 1.0)])
+def test_least_squares_is_taken_as_far_as_it_holds(count, low, high):
+    """Noise in the targets is not fitted from few observations; what the data show is."""
+    rng = np.random.default_rng(2)
+    x, weights = rng.standard_normal((count, 24)), rng.standard_normal((6, 24)) * 0.1
+    better = weights + rng.standard_normal(weights.shape) * 0.05
+    t = x @ better.T + rng.standard_normal((count, 6))
+    first, second = (moments_of(x[part], t[part]) for part in
+                     (slice(count // 2), slice(count // 2, None)))
+    found = least_squares((first, second), weights)
+    fitted = np.linalg.lstsq(x, t, rcond=None)[0].T
+    share = ((found - weights) * (fitted - weights)).sum() / ((fitted - weights) ** 2).sum()
+    assert low <= share <= high
+    assert ((found - better) ** 2).sum() < ((fitted - better) ** 2).sum() * 1.05
+
+
+def test_least_squares_of_one_image():
+    x, weights = np.ones((6, 2)), np.ones((3, 2))
+    assert least_squares((Moments.empty(2, 3), moments_of(x, x @ weights.T + 1)),
+                         weights) is weights
+
+
 def test_dead_channel_and_dead_input():
     x = np.zeros((100, 4))
     x[:, 0] = np.arange(100)
@@ -118,7 +147,7 @@ def test_network_comes_closer(shortcut, fmt):
     activations = calibrate(topology, observe(network, lambda: [x[:80]]), method="mse")
     plain = Quantizer(topology, fold(network), activations, MEAN, STD)
     assigned = assign(topology, scheme="doubleq", fmt=fmt)
-    better = reconstruct(network, plain, pixels, 80, assigned)
+    better = reconstruct.reconstruct(network, plain, pixels, 80, assigned)
     with torch.inference_mode():
         reference = network(x[80:]).numpy()
 
@@ -128,6 +157,47 @@ def test_network_comes_closer(shortcut, fmt):
         return ((logits - reference) ** 2).mean()
 
     assert distance(better) < 0.5 * distance(plain)
-    again = reconstruct(network, plain, pixels, 80, assigned)
+    again = reconstruct.reconstruct(network, plain, pixels, 80, assigned)
     assert again.network(assigned, scheme="doubleq").hash == better.network(
         assigned, scheme="doubleq").hash
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Bytes of calibration images' tensors held while each layer is computed."""
+    sizes = []
+
+    class Watched(reconstruct._Tensors):
+        def advance(self, node, golden):
+            kept = [*self.real.values(), *self.q.values()]
+            computed = sum(part.numel() for part in self.real[node.name])
+            sizes.append(computed + sum(part.nbytes for parts in kept for part in parts))
+            super().advance(node, golden)
+
+    monkeypatch.setattr(reconstruct, "_Tensors", Watched)
+    return sizes
+
+
+@pytest.mark.parametrize("shortcut", ["conv", "zero"])
+def test_held_bytes(held, shortcut):
+    """What is predicted, to the byte."""
+    topology = every_op(shortcut=shortcut)
+    network, pixels = float_network(topology), random_pixels(topology.input_shape, images=70)
+    x = normalized(pixels, MEAN, STD)
+    activations = calibrate(topology, observe(network, lambda: [x]), method="mse")
+    plain = Quantizer(topology, fold(network), activations, MEAN, STD)
+    reconstruct.reconstruct(network, plain, pixels, 70, assign(topology, scheme="doubleq"))
+    assert max(held) == 70 * held_bytes(topology)
+
+
+def test_more_images_take_no_more_memory(held, monkeypatch):
+    """What is held stays within bounds, and the artefact says how many images that were."""
+    train = data.load("digits", "train")
+    network = float_network(resnet.build("resnet8"))
+    monkeypatch.setattr(reconstruct, "MEMORY", 30 * held_bytes(network.topology) + 99)
+    for images, used in [(20, 20), (30, 30), (200, 30)]:
+        held.clear()
+        result = pipeline.quantize(network, train, pipeline.Recipe(
+            scheme="doubleq", rounding="calibrated", calibration_images=images))
+        assert max(held) == used * held_bytes(network.topology)
+        assert (result.about["calibrated_on"], result.about["rounded_on"]) == (images, used)

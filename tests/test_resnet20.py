@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gen.export import required_accumulator_bits, write_array
 from gen.parameters import ArrayParameters, from_pes
 from models import checkpoints, data, pipeline
+from models.layerwise import compare_layers
 from models.network import SCHEMES
 from sim.cosim import cosimulate
 
@@ -55,6 +57,23 @@ def test_quant8_accuracy(data_folder, float_network, networks, folder, images, p
     found = pipeline.compare(networks["quant8"], float_network, test)
     assert found["integer"].top1 >= found["float"].top1 - points / 100 * images
     assert found["float"].top1 == {500: 474, 5000: 4126}[images]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_layers_of_the_fake_quantized_network(data_folder, float_network, networks, scheme):
+    """Given the same input, one code at most, of one in 300 (measured: 1 of 700, in a shortcut);
+    the two ends of the comparison are the accuracies of ``evaluate``."""
+    network, test = networks[scheme], data.load(data_folder / "cifar10", "test")
+    usual = test.normalization
+    rows = compare_layers(network, test.pixels, test.labels, mean=usual.mean, std=usual.std)
+    for row in rows:
+        assert row.same_input.largest <= 1, row.name
+        assert row.same_input.percent > 99.7, row.name
+    found = pipeline.compare(network, float_network, test)
+    assert rows[0].same_input.percent == 100
+    assert np.array_equal(rows[0].accuracy.rank, found["fake-quantized"].rank)
+    assert np.array_equal(rows[-1].accuracy.rank, found["integer"].rank)
 
 
 def prove(network, scheme, pes, data_folder, folder, *, layer, outputs):

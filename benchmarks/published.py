@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 __all__ = ["ACCURACY_LOSS", "AREA_PER_PE", "COMPRESSION", "DSP_FF", "DSP_LUT", "LAYOUT_LUT",
-           "MEMORY_KB", "MEMORY_SAVED", "NOTE", "RESNET20_FLOAT", "Area", "area",
-           "compare"]
+           "MEMORY_KB", "MEMORY_SAVED", "NOTE", "OTHERS_COMPRESSION", "RESNET20_CURVE",
+           "RESNET20_FLOAT", "Area", "area", "compare"]
 
 NOTE = ("Ours are post-synthesis figures of an open tool, yosys; the paper's are Vivado's. "
         "They show the size of a difference, not its last digit.")
@@ -48,9 +48,21 @@ MEMORY_KB: dict[str, dict[str, tuple[float, ...]]] = {
 """Memory in kB (Tables 3 and 4), by model and scheme: one figure, or for DoubleQExt one for each
 row of the table."""
 
+RESNET20_CURVE = {
+    MEMORY_KB["resnet20"]["quant8"][0]: 0.0,
+    MEMORY_KB["resnet20"]["doubleq"][0]: ACCURACY_LOSS["doubleq"],
+    MEMORY_KB["resnet20"]["doubleqext"][3]: ACCURACY_LOSS["doubleqext"],
+}
+"""Top-1 accuracy that ResNet-20 loses against Quant8, in points, by memory in kB."""
+
 COMPRESSION = (6.4, 6.0)
 """Compression ratios of DoubleQ against float (Table 9). They are 32/5, the codes packed densely,
 and 32·3/16, three codes to a 16-bit word."""
+
+OTHERS_COMPRESSION: dict[str, float | None] = {"SegLog": None, "BRSLog, 5 bits": 6.4}
+"""Compression ratios of segmented logarithmic quantization against float. SegLog's in Table 9 is
+not known; that of its authors' later form is theirs (Xu et al., *Base-Reconfigurable Segmented
+Logarithmic Quantization*, Journal of Signal Processing Systems 92, 2020)."""
 
 
 @dataclass(frozen=True)

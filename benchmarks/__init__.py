@@ -1,0 +1,1 @@
+"""Measurements beside the paper: accuracy and memory, speed, and its published figures."""
