@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["RTL", "SCHEMA", "SIDECAR", "read_rtl"]
+__all__ = ["RTL", "SCHEMA", "SIDECAR", "netlist_name", "read_netlist", "read_rtl"]
 
 SCHEMA = 2
 SIDECAR = "sidecar.json"
@@ -48,6 +48,16 @@ class RTL:
         return self.sidecar["parameters"]
 
 
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}, expected generated "
+                         f"Verilog") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: expected JSON, found {error}") from None
+
+
 def read_rtl(folder: Path) -> RTL:
     """Reads the generated Verilog in ``folder``.
 
@@ -57,13 +67,7 @@ def read_rtl(folder: Path) -> RTL:
         If the sidecar or the Verilog is missing or damaged, or they do not belong together.
     """
     path = Path(folder) / SIDECAR
-    try:
-        sidecar = json.loads(path.read_text())
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}, expected generated "
-                         f"Verilog") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: expected JSON, found {error}") from None
+    sidecar = _read_json(path)
     if not isinstance(sidecar, dict) or sidecar.get("schema") != SCHEMA:
         found = sidecar.get("schema") if isinstance(sidecar, dict) else sidecar
         raise ValueError(f"{path}: schema must be {SCHEMA}, not {found!r}")
@@ -103,3 +107,34 @@ def read_rtl(folder: Path) -> RTL:
         raise ValueError(f"{path.parent / sidecar['verilog']}: SHA-256 must be "
                          f"{sidecar['verilog_sha256']} as in the sidecar, found {found}")
     return RTL(sidecar, verilog)
+
+
+def netlist_name(top: str) -> str:
+    """Name of the file beside the Verilog that holds the mapped netlist of the module ``top``."""
+    return f"{top}.netlist.v"
+
+
+def read_netlist(folder: Path) -> RTL:
+    """Reads the mapped netlist beside the generated Verilog in ``folder``: the same hardware, made
+    of cells of the 7 series.
+
+    Raises
+    ------
+    :exc:`ValueError`
+        As :func:`read_rtl`, or if the netlist is missing, or is not what a synthesis of this
+        Verilog wrote.
+    """
+    rtl = read_rtl(folder)
+    path = Path(folder) / netlist_name(rtl.top)
+    remedy = f"run 'doubleq synth {folder} --netlist'"
+    try:
+        netlist = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}, {remedy}") from None
+    found = hashlib.sha256(netlist).hexdigest()
+    made = {"verilog_sha256": rtl.sidecar["verilog_sha256"], "netlist_sha256": found}
+    results = [_read_json(result) for result in sorted(Path(folder).glob("synth_*.json"))]
+    if not any(made.items() <= result.items() for result in results):
+        raise ValueError(f"{path}: is not the netlist of {rtl.name} as it is now, {remedy}")
+    return RTL({**rtl.sidecar, "verilog": path.name, "verilog_sha256": found,
+                "parameters": {**rtl.parameters, "target": "xc7"}}, netlist)

@@ -1,5 +1,7 @@
-"""Synthesis of generated Verilog with yosys, and what it takes of a device."""
+"""Synthesis of generated Verilog with yosys: what it takes of a device, the mapped netlist, and an
+estimate of its delay."""
 
+import hashlib
 import json
 import os
 import re
@@ -12,11 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import files
-from gen import devices
-from rtl import read_rtl
+import pyosys
 
-__all__ = ["count", "synthesize"]
+import files
+from gen import devices, timing
+from rtl import netlist_name, read_rtl
+
+__all__ = ["count", "netlist", "run_yosys", "simulation_models", "synthesize"]
 
 # One yosys process a synthesis: it can be interrupted, its memory is freed when it ends, and its
 # log does not mix with ours. VmHWM, unlike ru_maxrss, does not start from the parent's peak.
@@ -31,6 +35,7 @@ children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 open("peak", "w").write(str(max(own, children)))
 """
 _HEADER = re.compile(r"\d+(\.\d+)?\. (.+)")
+_NETLIST = "write_verilog -noattr netlist.v"
 
 # Kind of resource, pattern of yosys's cell types, units of the resource that one cell takes.
 # A memory cell in LUTs takes as many of them as its data sheet (UG474, UG574) says.
@@ -69,9 +74,11 @@ def count(cells: dict[str, int]) -> dict[str, float]:
     return counts
 
 
-def _run(script: list[str], scratch: str, name: str,
-         progress: Callable[[str], None] | None) -> None:
-    """Runs yosys commands in the folder ``scratch``.
+def run_yosys(script: list[str], scratch: str, name: str,
+              progress: Callable[[str], None] | None = None) -> None:
+    """Runs yosys commands in the folder ``scratch``, to synthesize ``name``.
+
+    The file ``peak`` there is given the memory that it took, in KiB.
 
     Raises
     ------
@@ -107,7 +114,45 @@ def _run(script: list[str], scratch: str, name: str,
         raise ValueError(f"yosys cannot synthesize {name}: {message}")
 
 
-def synthesize(folder: Path, device: str, *, flatten: bool = True,
+def _script(top: str, source: str, *, family: str, dsp: bool, flatten: bool) -> list[str]:
+    """Commands that map the module ``top`` of the file ``source`` to cells of ``family``."""
+    options = ["-top", top, "-family", family, "-abc9", *(["-flatten"] * flatten),
+               "-nosrl", "-noiopad", *(["-nodsp"] * (not dsp))]
+    return [f"read_verilog {source}", " ".join(["synth_xilinx", *options])]
+
+
+def simulation_models(family: str) -> Path:
+    """Verilog models of the cells of a mapped netlist of ``family``, for any simulator.
+
+    Raises
+    ------
+    :exc:`ValueError`
+        If there is no such family.
+    """
+    families = sorted({device.family for device in devices.DEVICES.values()})
+    if family not in families:
+        raise ValueError(f"family must be one of {', '.join(families)}, not {family!r}")
+    return Path(pyosys.__file__).parent / "share" / "xilinx" / "cells_sim.v"
+
+
+def netlist(verilog: str, top: str, *, family: str = "xc7", dsp: bool = False,
+            flatten: bool = True) -> str:
+    """The Verilog text of the module ``top`` of ``verilog``, mapped to cells of ``family`` as
+    :func:`synthesize` does. Their models are in :func:`simulation_models`.
+
+    Raises
+    ------
+    :exc:`ValueError`
+        If yosys fails.
+    """
+    with tempfile.TemporaryDirectory(prefix="doubleq-netlist-") as scratch:
+        (Path(scratch) / f"{top}.v").write_text(verilog)
+        run_yosys([*_script(top, f"{top}.v", family=family, dsp=dsp, flatten=flatten), _NETLIST],
+                  scratch, top)
+        return (Path(scratch) / "netlist.v").read_text()
+
+
+def synthesize(folder: Path, device: str, *, flatten: bool = True, netlist: bool = False,
                progress: Callable[[str], None] | None = None) -> dict[str, Any]:
     """Synthesizes the generated Verilog in ``folder`` and writes the result beside it, as
     ``synth_<device>.json``.
@@ -125,39 +170,51 @@ def synthesize(folder: Path, device: str, *, flatten: bool = True,
         Whether logic is optimized across modules, as Vivado does. If not, each distinct module is
         synthesized once, which takes seconds instead of minutes; figures are then usually higher by
         some percent, and by more with DSPs, which absorb nothing of other modules.
+    netlist : :class:`bool`
+        Whether to write the mapped netlist beside it, as Verilog that :func:`rtl.read_netlist`
+        reads.
     progress : callable
-        Called with the name of each step of yosys.
+        Called with the name of each step.
 
     Returns
     -------
     :class:`dict`
         ``top``, ``device``, ``part``, ``flatten``, ``parameters`` (the sidecar's);
         ``total`` and ``per_pe`` (:func:`count`) and ``percent`` of the device (lut, ff, dsp,
-        bram36); ``cells`` (number by type); ``yosys`` (version), ``script`` (its commands),
-        ``verilog_sha256``; ``seconds`` (wall time) and ``peak_memory_mb`` (of the largest
-        process, 1 MB = 10\\ :sup:`6` bytes).
+        bram36); ``cells`` (number by type); ``timing`` (an estimate, see
+        :func:`gen.timing.analyze`); ``yosys`` (version), ``script`` (its commands),
+        ``verilog_sha256``, ``netlist_sha256`` (null where it is not written); ``seconds`` (wall
+        time) and ``peak_memory_mb`` (of the largest process, 1 MB = 10\\ :sup:`6` bytes).
 
     Raises
     ------
     :exc:`ValueError`
-        If the device is unknown, the folder is damaged, or yosys fails.
+        If the device is unknown, the folder is damaged, yosys fails, or the netlist has a
+        combinational loop or cells whose delay is not known.
     :exc:`OSError`
         If the result cannot be written.
     """
     target = devices.get(device)
     rtl = read_rtl(folder)
-    options = ["-top", rtl.top, "-family", target.family, "-abc9", *(["-flatten"] * flatten),
-               "-nosrl", "-noiopad", *(["-nodsp"] * (not rtl.parameters["dsp"]))]
-    script = [f"read_verilog {rtl.name}", " ".join(["synth_xilinx", *options]),
-              "tee -q -o stat.json stat -json"]
+    script = [
+        *_script(rtl.top, rtl.name, family=target.family, dsp=rtl.parameters["dsp"],
+                 flatten=flatten),
+        "tee -q -o stat.json stat -json", *([_NETLIST] * netlist),
+        "flatten", "attrmap -remove src", f"select {rtl.top}", "write_json -selected netlist.json"]
 
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="doubleq-synth-") as scratch:
         (Path(scratch) / rtl.name).write_bytes(rtl.verilog)
-        _run(script, scratch, rtl.name, progress)
+        run_yosys(script, scratch, rtl.name, progress)
         seconds = time.perf_counter() - started
         stat = json.loads((Path(scratch) / "stat.json").read_text())
         peak_kib = int((Path(scratch) / "peak").read_text())
+        if progress is not None:
+            progress("timing")
+        estimate = timing.analyze(
+            timing.read_netlist((Path(scratch) / "netlist.json").read_text(), rtl.top),
+            scale=target.delay_scale)
+        mapped = (Path(scratch) / "netlist.v").read_bytes() if netlist else None
 
     modules = {name.removeprefix("\\") for name in stat["modules"]}
     cells = {cell: number for cell, number in stat["design"]["num_cells_by_type"].items()
@@ -176,11 +233,15 @@ def synthesize(folder: Path, device: str, *, flatten: bool = True,
         "percent": {kind: round(100 * total[kind] / getattr(target, kind), 2)
                     for kind in ("lut", "ff", "dsp", "bram36")},
         "cells": cells,
+        "timing": estimate,
         "yosys": " ".join(stat["creator"].split()[:2]),
         "script": script,
         "verilog_sha256": rtl.sidecar["verilog_sha256"],
+        "netlist_sha256": None if mapped is None else hashlib.sha256(mapped).hexdigest(),
         "seconds": round(seconds, 1),
         "peak_memory_mb": round(peak_kib * 1024 / 1e6),
     }
+    if mapped is not None:
+        files.write_bytes(Path(folder) / netlist_name(rtl.top), mapped)
     files.write_json(Path(folder) / f"synth_{target.name}.json", result)
     return result

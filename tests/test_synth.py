@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gen import published, synth
+from benchmarks import published
+from gen import synth
 from gen.export import write_array
 from gen.parameters import ArrayParameters
 
@@ -37,7 +38,7 @@ def write_rtl(folder: Path, source: str, *, pes=2, dsp=False, scheme="doubleq", 
     folder.mkdir()
     (folder / "top.v").write_text(source)
     sidecar = {
-        "schema": 1, "kind": "array", "top": "top", "verilog": "top.v",
+        "schema": 2, "kind": "array", "top": "top", "verilog": "top.v",
         "verilog_sha256": hashlib.sha256(source.encode()).hexdigest(),
         "parameters": {"scheme": scheme, "dsp": dsp, "pes": pes},
         "ports": ports or [port("clk"), port("a", 16), port("b", 16), port("o", 16, "output")],
@@ -63,14 +64,28 @@ def test_figures(rtl: Path):
     assert result["script"] == [
         "read_verilog top.v",
         "synth_xilinx -top top -family xc7 -abc9 -flatten -nosrl -noiopad -nodsp",
-        "tee -q -o stat.json stat -json"]
+        "tee -q -o stat.json stat -json", "flatten", "attrmap -remove src", "select top",
+        "write_json -selected netlist.json"]
     assert result["part"] == "xc7a100tcsg324-1" and result["flatten"] is True
-    assert result["yosys"] == "Yosys 0.70"
+    assert result["yosys"] == "Yosys 0.70" and result["netlist_sha256"] is None
     assert result["verilog_sha256"] == hashlib.sha256(XOR.encode()).hexdigest()
     assert 0 < result["seconds"] < 60 and 20 < result["peak_memory_mb"] < 500
     assert json.loads((rtl / "synth_xc7a100t.json").read_text()) == result
     assert "Executing Verilog-2005 frontend: top.v" in steps
     assert {path.name for path in rtl.iterdir()} == {"sidecar.json", "top.v", "synth_xc7a100t.json"}
+
+
+def test_timing(rtl: Path):
+    """An XOR between an input and a register: a clock to output, a net, and a LUT2."""
+    timing = synth.synthesize(rtl, "xc7a100t")["timing"]
+    assert timing["delay_ns"] == 0.456 + 0.3 + 0.238
+    path = timing["paths"]["input"]
+    assert path["start"][0] in "ab" and path["end"][:4] == "p0.o" and path["end"][-2:] == ".D"
+    assert [step["type"] for step in path["steps"]] == ["port", "LUT2", "FDRE"]
+    # Registers reach outputs over a net.
+    assert timing["paths"]["register"]["delay_ns"] == 0.456 + 0.3
+    other = synth.synthesize(rtl, "xczu9eg", flatten=False)["timing"]
+    assert other["scale"] == 0.5 and other["delay_ns"] == pytest.approx(timing["delay_ns"] / 2)
 
 
 def test_hierarchical(rtl: Path):
@@ -107,7 +122,87 @@ def test_exported_array(tmp_path: Path, scheme, dsp, low, high):
     assert low < result["per_pe"]["lut"] < high
     assert 25 < result["per_pe"]["ff"] < 60
     assert result["total"]["dsp"] == (9 if dsp else 0)
+    timing = result["timing"]
+    assert 100 < timing["fmax_estimate_mhz"] < 500
+    slow, fast = timing["fmax_estimate_range_mhz"]
+    assert slow < timing["fmax_estimate_mhz"] < fast
+    assert timing["paths"]["register"]["end"].startswith("slice_0.acc[")
+    assert timing["paths"]["input"]["start"].startswith("i__payload[")
+    assert "slice_0.dot." in timing["paths"]["input"]["end"]
     assert {row["figure"] for row in published.compare(result)} >= {"LUT", "FF", "DSP"}
+
+
+PRIMITIVES = """
+module top(input clk, input [5:0] a, output reg [3:0] q, output o5);
+  wire [3:0] s, o, co;
+  LUT6_2 #(.INIT(64'h6666666688888888)) both(.I0(a[0]), .I1(a[1]), .I2(1'b0), .I3(1'b0),
+    .I4(1'b0), .I5(1'b1), .O6(s[0]), .O5(o5));
+  LUT6 #(.INIT(64'h6996966996696996)) parity(.I0(a[0]), .I1(a[1]), .I2(a[2]), .I3(a[3]),
+    .I4(a[4]), .I5(a[5]), .O(s[1]));
+  assign s[3:2] = a[3:2] ^ a[5:4];
+  CARRY4 chain(.CI(1'b0), .CYINIT(a[4]), .S(s), .DI(a[3:0]), .O(o), .CO(co));
+  always @(posedge clk) q <= o;
+endmodule
+"""
+
+
+def test_primitives_by_name(tmp_path: Path):
+    """Cells placed by hand stay as they are, beside logic that yosys maps."""
+    folder = write_rtl(tmp_path / "rtl", PRIMITIVES, pes=1, ports=[
+        port("clk"), port("a", 6), port("q", 4, "output"), port("o5", 1, "output")])
+    result = synth.synthesize(folder, "xc7a100t", netlist=True)
+    assert result["cells"] == {"BUFG": 1, "CARRY4": 1, "FDRE": 4, "LUT2": 2, "LUT6": 1, "LUT6_2": 1}
+    assert result["total"]["lut"] == 4
+    steps = result["timing"]["paths"]["input"]["steps"]
+    assert [step["cell"] for step in steps][1:3] == ["parity", "chain"]
+    text = (folder / "top.netlist.v").read_text()
+    assert result["netlist_sha256"] == hashlib.sha256(text.encode()).hexdigest()
+    assert "64'h6666666688888888" in text and re.search(r"\n  CARRY4 chain \(", text)
+    assert text == synth.netlist(PRIMITIVES, "top")
+
+
+@pytest.mark.parametrize(("source", "dsp", "flatten"), [
+    (XOR, False, True), (XOR, False, False), (PRODUCT.replace("[7:0]", "[3:0]"), False, True),
+    (PRODUCT, True, True)])
+def test_netlist_computes_the_same(tmp_path: Path, source, dsp, flatten):
+    """The netlist with the models of its cells: yosys finds no input on which it differs."""
+    (tmp_path / "gold.v").write_text(source)
+    (tmp_path / "gate.v").write_text(synth.netlist(source, "top", dsp=dsp, flatten=flatten))
+    prepare = ["hierarchy -top top", "proc", "flatten", "async2sync", "opt_clean"]
+    prove = [
+        "read_verilog gold.v", *prepare, "design -stash gold",
+        f"read_verilog gate.v {synth.simulation_models('xc7')}", *prepare, "design -stash gate",
+        "design -copy-from gold -as gold top", "design -copy-from gate -as gate top",
+        "miter -equiv -flatten -make_assert gold gate miter", "hierarchy -top miter",
+        "sat -verify -prove-asserts -seq 1 -tempinduct miter"]
+    synth.run_yosys(prove, str(tmp_path), "the miter")
+    pin = ".B(" if dsp else ".D("
+    gate = tmp_path / "gate.v"
+    gate.write_text(gate.read_text().replace(pin, f"{pin}~", 1))
+    with pytest.raises(ValueError, match="ERROR: Called with -verify and proof did fail!"):
+        synth.run_yosys(prove, str(tmp_path), "the miter")
+
+
+def test_models_of_an_unknown_family():
+    with pytest.raises(ValueError, match=r"^family must be one of xc7, xcup, not 'ice40'$"):
+        synth.simulation_models("ice40")
+
+
+LOOP = """
+module top(input clk, input a, output o);
+  wire x, y;
+  LUT2 #(.INIT(4'h8)) first(.I0(a), .I1(y), .O(x));
+  LUT1 #(.INIT(2'h1)) second(.I0(x), .O(y));
+  assign o = y;
+endmodule
+"""
+
+
+def test_combinational_loop(tmp_path: Path):
+    folder = write_rtl(tmp_path / "rtl", LOOP, ports=[
+        port("clk"), port("a"), port("o", 1, "output")])
+    with pytest.raises(ValueError, match=r"^timing: combinational loop through \w+ \(LUT"):
+        synth.synthesize(folder, "xc7a100t")
 
 
 @pytest.mark.parametrize(("cells", "expected"), [
@@ -124,7 +219,7 @@ def test_count(cells, expected):
 
 
 @pytest.mark.parametrize(("changes", "message"), [
-    ({"schema": 2}, r"sidecar\.json: schema must be 1, not 2$"),
+    ({"schema": 1}, r"sidecar\.json: schema must be 2, not 1$"),
     ({"top": "a; shell"}, r"top must be a Verilog identifier, not 'a; shell'$"),
     ({"verilog": "../top.v"}, r"verilog must be a file name ending in \.v, not '\.\./top\.v'$"),
     ({"verilog": "other.v"}, r"^cannot read .*other\.v: No such file or directory$"),
@@ -146,7 +241,7 @@ def test_damaged_sidecar(tmp_path: Path, changes, message):
 @pytest.mark.parametrize(("content", "message"), [
     (None, r"^cannot read .*sidecar\.json: No such file or directory, expected generated Verilog$"),
     ("{", r"sidecar\.json: expected JSON, found Expecting property name"),
-    ("[]", r"sidecar\.json: schema must be 1, not \[\]$"),
+    ("[]", r"sidecar\.json: schema must be 2, not \[\]$"),
     ("\udcff", r"sidecar\.json: expected JSON, found 'utf-8' codec"),
 ])
 def test_no_sidecar(rtl: Path, content, message):
@@ -202,53 +297,3 @@ def test_unwritable(rtl: Path):
     (rtl / "synth_xc7a100t.json").mkdir()
     with pytest.raises(OSError, match=r"^cannot write .*synth_xc7a100t\.json: it is a folder$"):
         synth.synthesize(rtl, "xc7a100t")
-
-
-@pytest.mark.parametrize(("scheme", "pes", "lut", "ff", "lut_equivalent", "lut_source"), [
-    ("doubleq", 512, 27596.8, 14848, 27596.8, "per PE × 512"),
-    ("doubleqext", 9, 1020, 252, 1020, "Table 8"),
-    ("doubleqext", 1024, 113561.6, 28672, 113561.6, "per PE × 1024"),
-    ("quant8", 512, None, None, 547 * 512, "per PE × 512"),
-])
-def test_published_area(scheme, pes, lut, ff, lut_equivalent, lut_source):
-    area = published.area(scheme, pes)
-    assert (area.lut, area.ff, area.lut_source) == (lut, ff, lut_source)
-    assert area.source == f"per PE × {pes}"
-    assert area.lut_equivalent == lut_equivalent
-    assert area.dsp == (pes if scheme == "quant8" else 0)
-
-
-def test_unknown_scheme():
-    message = "scheme must be one of quant8, doubleq, doubleqext, not 'float'"
-    with pytest.raises(ValueError, match=f"^{message}$"):
-        published.area("float", 9)
-
-
-def test_compare():
-    rows = {row["figure"]: row for row in published.compare({
-        "parameters": {"scheme": "quant8", "pes": 10},
-        "total": {"lut": 53, "ff": 100, "dsp": 10}})}
-    assert rows["LUT"] == {"figure": "LUT", "ours": 53, "paper": None, "ours_per_pe": 5.3,
-                           "paper_per_pe": None, "ratio": None, "source": None}
-    assert rows["LUT, DSPs counted"] == {
-        "figure": "LUT, DSPs counted", "ours": 5523, "paper": 5470, "ours_per_pe": 552.3,
-        "paper_per_pe": 547, "ratio": 1.01, "source": "per PE × 10"}
-    assert rows["FF, DSPs counted"]["ours"] == 3570
-    assert rows["DSP"]["ratio"] == 1
-
-
-def test_published_figures_agree():
-    """The figures that are quotients of others."""
-    memory = published.MEMORY_KB["resnet20"]
-    for scheme, kilobytes in [("doubleq", memory["doubleq"][0]),
-                              ("doubleqext", memory["doubleqext"][3])]:
-        saved = 100 * (1 - kilobytes / memory["quant8"][0])
-        assert saved == pytest.approx(published.MEMORY_SAVED[scheme], abs=0.01)
-    for model in published.MEMORY_KB.values():
-        assert model["doubleq"][0] == pytest.approx(model["quant8"][0] * 5 / 8, abs=0.01)
-    assert published.COMPRESSION == (32 / 5, 32 * 3 / 16)
-
-
-def test_published_imports_only_the_standard_library():
-    imports = re.findall(r"^(?:import|from) (\w+)", Path(published.__file__).read_text(), re.M)
-    assert set(imports) == {"dataclasses", "typing"}
