@@ -1,0 +1,114 @@
+"""The knobs of a core, the accelerator of a whole network."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from gen.parameters import ArrayParameters
+from gen.structures import STRUCTURES
+from models import codes
+
+__all__ = ["WEIGHTS", "CoreParameters", "core_from_pes"]
+
+WEIGHTS = ("rom", "load")
+
+PREFERRED_LANES = PREFERRED_CHANNELS = 16
+MAX_GROUPS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoreParameters:
+    """The knobs of a core.
+
+    A core has ``groups`` arrays that work on neighbouring pixels of a row with the same weights.
+
+    Parameters
+    ----------
+    array : :class:`ArrayParameters`
+        One array. Its slices are the output channels computed at a time.
+    groups : :class:`int`
+        Arrays: a power of two, 1 to 16.
+    requantizers : :class:`int`
+        Output channels of each group requantized in a cycle; a divisor of the slices.
+    weights : :class:`str`
+        ``rom``: fixed at synthesis; ``load``: written through a port of their own.
+
+    Raises
+    ------
+    :exc:`ValueError`
+        If a knob is out of range or unknown.
+    """
+
+    array: ArrayParameters
+    groups: int = 1
+    requantizers: int = 1
+    weights: str = "rom"
+
+    def __post_init__(self) -> None:
+        if type(self.groups) is not int or not 1 <= self.groups <= MAX_GROUPS \
+                or self.groups & self.groups - 1:
+            raise ValueError(f"core groups must be a power of two, 1 to {MAX_GROUPS}, "
+                             f"not {self.groups!r}")
+        if type(self.requantizers) is not int or self.requantizers < 1 \
+                or self.channels % self.requantizers:
+            raise ValueError(f"core requantizers must be a divisor of the {self.channels} slices "
+                             f"of an array, not {self.requantizers!r}")
+        if self.weights not in WEIGHTS:
+            raise ValueError(f"core weights must be one of {', '.join(WEIGHTS)}, "
+                             f"not {self.weights!r}")
+        if self.wide % self.channels:
+            raise ValueError(f"core array slices must be a divisor of the {self.wide} activations "
+                             f"that enter an array, not {self.channels}")
+
+    @property
+    def pes(self) -> int:
+        """PEs of all arrays."""
+        return self.groups * self.array.pes
+
+    @property
+    def channels(self) -> int:
+        """Output channels computed at a time."""
+        return self.array.slices
+
+    @property
+    def lanes(self) -> int:
+        """Lanes of a slice."""
+        return self.array.lanes
+
+    @property
+    def wide(self) -> int:
+        """Activations in a word of the activation memory: those that enter an array at a time."""
+        return self.lanes * STRUCTURES[self.array.structure].ACTIVATIONS
+
+    def taps(self, format: str) -> int:
+        """Weights of one lane that enter at a time."""
+        return codes.get(self.array.encoding(format).code).taps
+
+
+def core_from_pes(pes: int, *, groups: int | None = None, weights: str = "rom", **array: Any
+                  ) -> CoreParameters:
+    """A core of ``pes`` PEs: 16 lanes, up to 16 channels, and groups for the rest.
+
+    Parameters
+    ----------
+    groups : :class:`int` or None
+        Groups, where the usual number is not wanted.
+    array
+        Other knobs of :class:`ArrayParameters`.
+
+    Raises
+    ------
+    :exc:`ValueError`
+        If there is no such core.
+    """
+    if type(pes) is not int or pes < PREFERRED_LANES or pes % PREFERRED_LANES:
+        raise ValueError(f"core pes must be a multiple of {PREFERRED_LANES}, not {pes!r}")
+    slices = pes // PREFERRED_LANES
+    wanted = groups or max(1, slices // PREFERRED_CHANNELS)
+    channels, rest = divmod(slices, wanted)
+    if rest or PREFERRED_LANES % channels or wanted & wanted - 1 or wanted > MAX_GROUPS:
+        raise ValueError(
+            f"core pes must be {PREFERRED_LANES} lanes times 1, 2, 4, 8 or 16 channels times "
+            f"{groups or 'a power of two of'} groups, at most {MAX_GROUPS}, not {pes}")
+    parameters = ArrayParameters(slices=channels, lanes=PREFERRED_LANES, **array)
+    return CoreParameters(array=parameters, groups=wanted, requantizers=min(4, channels),
+                          weights=weights)

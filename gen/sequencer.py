@@ -1,0 +1,204 @@
+"""Sequencer: which words of the activation and weight memories enter the arrays, cycle by cycle."""
+
+from typing import Any
+
+from amaranth import Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["Sequencer", "command_layout"]
+
+
+def command_layout(*, banks: int, groups: int, depth: int, rows: int, parts: int, passes: int
+                   ) -> data.StructLayout:
+    """What the sequencer tells the datapath in a cycle.
+
+    Fields: ``valid``, whether a vector enters the arrays; ``first`` and ``last`` of a sum;
+    ``residual``, whether a residual is fetched instead, and ``reached``, whether this tile has one;
+    ``address`` of each bank; ``bank`` and ``stride``: group *g* takes the word of bank
+    ``(bank + g · stride) mod banks``; ``inside``, which groups' pixels are in the image; ``part``
+    of the word that a tile of single channels takes; ``weight_row``; ``pass``.
+    """
+    return data.StructLayout({
+        "valid": 1, "first": 1, "last": 1, "residual": 1, "reached": 1,
+        "address": data.ArrayLayout(range(depth), banks),
+        "bank": range(banks), "stride": range(banks + 1), "inside": groups,
+        "part": range(parts), "weight_row": range(rows), "pass_": range(passes),
+    })
+
+
+class Sequencer(wiring.Component):
+    """Runs the loops of a layer that ``gen.schedule`` describes.
+
+    After a cycle with ``start``, gives a command in every cycle; the first vector's is in the next
+    one. ``done`` comes with the last cycle of the last set.
+
+    Parameters
+    ----------
+    op : :class:`StructLayout`
+        Row of the program.
+    command : :class:`StructLayout`
+        See :func:`command_layout`.
+    banks, groups, parts, depth : :class:`int`
+        Banks of the activation memory and addresses of each, groups, and tiles of a word.
+
+    Members
+    -------
+    op : :py:`In(op)`
+        The layer; it must not change from ``start`` to ``done``.
+    start : :py:`In(1)`
+        Begins.
+    done : :py:`Out(1)`
+        Ends.
+    command : :py:`Out(command)`
+        What happens, one cycle later.
+    """
+
+    def __init__(self, *, op: data.StructLayout, command: data.StructLayout, banks: int,
+                 groups: int, parts: int, depth: int) -> None:
+        self.banks, self.groups, self.parts, self.depth = banks, groups, parts, depth
+        self.address_bits = (depth - 1).bit_length()
+        self.module_name = "sequencer"
+        super().__init__({"op": In(op), "start": In(1), "done": Out(1), "command": Out(command)})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        op, width = self.op, self.address_bits
+
+        def state(shape: Any, name: str) -> Signal:
+            return Signal(shape, name=name, reset_less=True)
+
+        def counter(name: str, count: Value, advance: Value) -> tuple[Signal, Value, Value]:
+            """A counter, whether it is at its end, and whether it wraps now."""
+            signal = state(len(count), name)
+            at_end, wraps = Signal(name=f"{name}_at_end"), Signal(name=f"{name}_wraps")
+            m.d.comb += [at_end.eq(signal == count - 1), wraps.eq(at_end & advance)]
+            with m.If(self.start | wraps):
+                m.d.sync += signal.eq(0)
+            with m.Elif(advance):
+                m.d.sync += signal.eq(signal + 1)
+            return signal, at_end, wraps
+
+        running = Signal()
+        slot, _, set_ends = counter("slot", op.interval, running)
+        vector = Signal()
+        m.d.comb += vector.eq(running & (slot < op.vectors))
+        pass_, _, next_block = counter("pass_", op.passes, vector)
+        block, _, next_column = counter("block", op.blocks, next_block)
+        _, _, next_row = counter("kernel_column", op.kernel_columns, next_column)
+        _, _, _ = counter("kernel_row", op.kernel_rows, next_row)
+        tile, _, next_pixels = counter("tile", op.tiles, set_ends)
+        _, _, next_line = counter("column_group", op.column_groups, next_pixels)
+        _, _, ends = counter("row", op.rows, next_line)
+        with m.If(self.start):
+            m.d.sync += running.eq(1)
+        with m.Elif(ends):
+            m.d.sync += running.eq(0)
+        m.d.comb += self.done.eq(ends)
+
+        # Places: of the set's first pixel, and of the vector's. A column has its number, its bank,
+        # and the address of its pixel's words in the row.
+        rows_width = max(len(op.in_height), len(op.row_start), len(op.row_step)) + 2
+        columns_width = max(len(op.in_width), len(op.column_start), len(op.column_step)) + 2
+        place = data.StructLayout({"row": signed(rows_width), "line": width,
+                                   "column": signed(columns_width), "bank": range(self.banks),
+                                   "address": width})
+        here, vector_here, following = (Signal(place, name=name, reset_less=reset) for name, reset
+                                        in (("place", True), ("vector_place", True),
+                                            ("next_place", False)))
+
+        def moved(bank: Value, address: Value, step: Value, blocks: Value
+                  ) -> tuple[Value, Value]:
+            """Bank and address of a column ``step`` further on, at most as many as banks."""
+            if self.banks == 1:
+                return bank, address + blocks * step
+            total = Signal(range(2 * self.banks + 1))
+            m.d.comb += total.eq(bank + step)
+            crosses = total >= self.banks
+            return total[:len(bank)], address + Mux(crosses, blocks, 0)
+
+        m.d.comb += following.eq(here)
+        with m.If(self.start):
+            m.d.comb += [
+                following.row.eq(op.row_start), following.line.eq(op.in_start),
+                following.column.eq(op.column_start), following.bank.eq(op.bank_start),
+                following.address.eq(op.column_address),
+            ]
+        with m.Elif(next_line):
+            m.d.comb += [
+                following.row.eq(here.row + op.row_step),
+                following.line.eq(here.line + op.in_row_step),
+                following.column.eq(op.column_start), following.bank.eq(op.bank_start),
+                following.address.eq(op.column_address),
+            ]
+        with m.Elif(next_pixels):
+            bank, address = moved(here.bank, here.address, op.column_step, op.in_blocks)
+            m.d.comb += [following.column.eq(here.column + op.column_step),
+                         following.bank.eq(bank), following.address.eq(address)]
+        m.d.sync += here.eq(following)
+        with m.If(self.start | set_ends):
+            m.d.sync += vector_here.eq(following)
+        with m.Elif(next_row):
+            m.d.sync += [vector_here.eq(here), vector_here.row.eq(vector_here.row + 1),
+                         vector_here.line.eq(vector_here.line + op.in_row)]
+        with m.Elif(next_column):
+            bank, address = moved(vector_here.bank, vector_here.address, Value.cast(1),
+                                  op.in_blocks)
+            m.d.sync += [vector_here.column.eq(vector_here.column + 1),
+                         vector_here.bank.eq(bank), vector_here.address.eq(address)]
+
+        # The residual's rows and columns advance with those of the output.
+        line, column = state(width, "residual_line"), state(width, "residual_column")
+        bank = state(range(self.banks), "residual_bank")
+        with m.If(self.start):
+            m.d.sync += [line.eq(op.residual_start), column.eq(0), bank.eq(0)]
+        with m.Elif(next_line):
+            m.d.sync += [line.eq(line + op.residual_row), column.eq(0), bank.eq(0)]
+        with m.Elif(next_pixels):
+            new_bank, new_column = moved(bank, column, op.residual_step, op.residual_blocks)
+            m.d.sync += [bank.eq(new_bank), column.eq(new_column)]
+
+        # Of tiles that are parts of a word, which word and which part.
+        shift = (self.parts - 1).bit_length()
+        part, tile_block = tile[:shift], tile[shift:]
+
+        weight_row = state(len(self.command.weight_row), "weight_row")
+        with m.If(self.start | next_pixels):
+            m.d.sync += weight_row.eq(op.weight_row)
+        with m.Elif(next_block & ~op.depthwise):
+            m.d.sync += weight_row.eq(weight_row + 1)
+
+        residual = Signal()
+        m.d.comb += residual.eq(running & (slot == op.vectors) & (op.residual_tiles != 0))
+        first, last, blocks = Signal(width), Signal(), Signal(len(op.in_blocks))
+        m.d.comb += [
+            first.eq(Mux(residual, line + column + tile_block,
+                         vector_here.line + vector_here.address
+                         + Mux(op.depthwise, tile_block, block))),
+            blocks.eq(Mux(residual, op.residual_blocks, op.in_blocks)),
+            last.eq(slot == op.vectors - 1),
+        ]
+        start_bank = Mux(residual, bank, vector_here.bank)
+        command = self.command
+        m.d.sync += [
+            command.valid.eq(vector),
+            command.first.eq(slot == 0),
+            command.last.eq(last),
+            command.residual.eq(residual),
+            command.reached.eq(tile < op.residual_tiles),
+            command.bank.eq(start_bank),
+            command.stride.eq(Mux(residual, op.residual_stride, op.column_stride)),
+            command.part.eq(part),
+            command.weight_row.eq(weight_row + Mux(op.depthwise, part, 0)),
+            command.pass_.eq(pass_),
+            *(command.address[b].eq(first + Mux(b < start_bank, blocks, 0))
+              for b in range(self.banks)),
+        ]
+        inside_row = (vector_here.row >= 0) & (vector_here.row < op.in_height)
+        inside = []
+        for g in range(self.groups):
+            at = Signal(signed(columns_width), name=f"column_{g}")
+            m.d.comb += at.eq(vector_here.column + g * op.column_stride)
+            inside.append(inside_row & (at >= 0) & (at < op.in_width) | residual)
+        m.d.sync += command.inside.eq(Cat(*inside))
+        return m
