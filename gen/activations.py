@@ -7,6 +7,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from gen.sequencer import index
+
 __all__ = ["ActivationMemory"]
 
 
@@ -48,11 +50,11 @@ class ActivationMemory(wiring.Component):
         self.module_name = "activation_memory"
         word = unsigned(parts * bits)
         super().__init__({
-            "read_address": In(data.ArrayLayout(range(depth), banks)),
+            "read_address": In(data.ArrayLayout(index(depth), banks)),
             "read_data": Out(data.ArrayLayout(word, banks)),
             "write_banks": In(banks),
             "write_parts": In(parts),
-            "write_address": In(range(depth)),
+            "write_address": In(index(depth)),
             "write_data": In(data.ArrayLayout(word, sources)),
         })
 

@@ -17,6 +17,7 @@ from gen.program import make_program
 from gen.receiver import PIXEL, Receiver
 from gen.schedule import make_schedule
 from gen.sequencer import Sequencer, command_layout
+from gen.sequencer import index as indices
 from gen.structures import STRUCTURES
 from gen.weights import WeightMemory
 from gen.writer import Writer
@@ -47,7 +48,7 @@ class Core(wiring.Component):
     layer_cycles : dict of :class:`int`
         Cycles of each layer.
     image_cycles : :class:`int`
-        Cycles from image to image, where images and logits never wait.
+        Cycles of an image, once it is there and where logits never wait.
 
     Members
     -------
@@ -145,26 +146,26 @@ class Core(wiring.Component):
 
         rows = Memory(shape=self.op, depth=len(program),
                       init=[program.row(k) for k in range(len(program))])
-        m.submodules.program = rows
+        m.submodules.rows = rows
         port = rows.read_port()
         op = port.data
         m.d.comb += [sequencer.op.eq(op), writer.op.eq(op)]
         logits_free = self._logits(m, writer)
 
         # One layer after the other.
-        index = Signal(range(len(program)))
+        layer = Signal(indices(len(program)))
         start = Signal()
         counter = Signal(32)
-        m.d.comb += [port.addr.eq(index), sequencer.start.eq(start), writer.start.eq(start)]
+        m.d.comb += [port.addr.eq(layer), sequencer.start.eq(start), writer.start.eq(start)]
         last_reader = max(k for k, value in enumerate(program.fields["reads_input"]) if value)
         m.d.comb += [
-            receiver.release.eq((index == last_reader) & sequencer.done),
+            receiver.free.eq((layer == last_reader) & sequencer.done),
             self.short.eq(receiver.short), self.long.eq(receiver.long),
         ]
         m.d.sync += counter.eq(counter + 1)
         with m.FSM():
             with m.State("IMAGE"):
-                m.d.sync += [index.eq(0), counter.eq(1)]
+                m.d.sync += [layer.eq(0), counter.eq(1)]
                 with m.If(receiver.full & self.enable):
                     m.next = "FETCH"
             with m.State("FETCH"):
@@ -178,9 +179,9 @@ class Core(wiring.Component):
             with m.State("RUN"):
                 m.d.comb += self.busy.eq(1)
                 with m.If(writer.done):
-                    m.d.sync += index.eq(index + 1)
+                    m.d.sync += layer.eq(layer + 1)
                     m.next = "FETCH"
-                    with m.If(index == len(program) - 1):
+                    with m.If(layer == len(program) - 1):
                         m.d.comb += self.done.eq(1)
                         m.d.sync += self.cycles.eq(counter + 1)
                         m.next = "IMAGE"
@@ -240,7 +241,7 @@ class Core(wiring.Component):
         """The activations of a group, a cycle after they were read."""
         banks, wide = self.schedule.banks, self.parameters.wide
         word = Signal(8 * wide, name=f"x_{g}", reset_less=True)
-        bank = Signal(range(banks), name=f"bank_{g}")
+        bank = Signal(indices(banks), name=f"bank_{g}")
         m.d.comb += bank.eq(command.bank + g * command.stride)
         chosen = Select([memory.read_data[b] for b in range(banks)])[bank]
         padding = Cat(*[Cat(op.pad, op.pad[-1].replicate(8))[:8]] * wide)
@@ -298,7 +299,7 @@ class Core(wiring.Component):
             m.d.sync += count.eq(count + 1)
         m.d.comb += write.addr.eq(count)
         free = Signal(init=1)
-        row, lane, sent = Signal(range(rows + 1)), Signal(range(lanes)), Signal(range(classes + 1))
+        row, lane, sent = Signal(range(rows + 1)), Signal(indices(lanes)), Signal(range(classes + 1))
         fetched = Signal()
         m.d.comb += [
             read.addr.eq(row),

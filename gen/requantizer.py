@@ -137,4 +137,4 @@ class Requantizer(wiring.Component):
 
 
 def _steps(values: range) -> range:
-    return range(values[-1] - values[0] + 1)
+    return range(max(values[-1] - values[0] + 1, 2))

@@ -2,11 +2,16 @@
 
 from typing import Any
 
-from amaranth import Cat, Module, Mux, Signal, Value, signed
+from amaranth import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["Sequencer", "command_layout"]
+__all__ = ["Sequencer", "command_layout", "index"]
+
+
+def index(count: int) -> Shape:
+    """Shape of a number below ``count``, at least a bit: Verilog has no signals without bits."""
+    return unsigned(max(1, (count - 1).bit_length()))
 
 
 def command_layout(*, banks: int, groups: int, depth: int, rows: int, parts: int, passes: int
@@ -21,9 +26,9 @@ def command_layout(*, banks: int, groups: int, depth: int, rows: int, parts: int
     """
     return data.StructLayout({
         "valid": 1, "first": 1, "last": 1, "residual": 1, "reached": 1,
-        "address": data.ArrayLayout(range(depth), banks),
-        "bank": range(banks), "stride": range(banks + 1), "inside": groups,
-        "part": range(parts), "weight_row": range(rows), "pass_": range(passes),
+        "address": data.ArrayLayout(index(depth), banks),
+        "bank": index(banks), "stride": range(banks + 1), "inside": groups,
+        "part": index(parts), "weight_row": index(rows), "pass_": index(passes),
     })
 
 
@@ -57,7 +62,7 @@ class Sequencer(wiring.Component):
     def __init__(self, *, op: data.StructLayout, command: data.StructLayout, banks: int,
                  groups: int, parts: int, depth: int) -> None:
         self.banks, self.groups, self.parts, self.depth = banks, groups, parts, depth
-        self.address_bits = (depth - 1).bit_length()
+        self.address_bits = index(depth).width
         self.module_name = "sequencer"
         super().__init__({"op": In(op), "start": In(1), "done": Out(1), "command": Out(command)})
 
@@ -101,7 +106,7 @@ class Sequencer(wiring.Component):
         rows_width = max(len(op.in_height), len(op.row_start), len(op.row_step)) + 2
         columns_width = max(len(op.in_width), len(op.column_start), len(op.column_step)) + 2
         place = data.StructLayout({"row": signed(rows_width), "line": width,
-                                   "column": signed(columns_width), "bank": range(self.banks),
+                                   "column": signed(columns_width), "bank": index(self.banks),
                                    "address": width})
         here, vector_here, following = (Signal(place, name=name, reset_less=reset) for name, reset
                                         in (("place", True), ("vector_place", True),
@@ -115,7 +120,7 @@ class Sequencer(wiring.Component):
             total = Signal(range(2 * self.banks + 1))
             m.d.comb += total.eq(bank + step)
             crosses = total >= self.banks
-            return total[:len(bank)], address + Mux(crosses, blocks, 0)
+            return total[:(self.banks - 1).bit_length()], address + Mux(crosses, blocks, 0)
 
         m.d.comb += following.eq(here)
         with m.If(self.start):
@@ -149,7 +154,7 @@ class Sequencer(wiring.Component):
 
         # The residual's rows and columns advance with those of the output.
         line, column = state(width, "residual_line"), state(width, "residual_column")
-        bank = state(range(self.banks), "residual_bank")
+        bank = state(index(self.banks), "residual_bank")
         with m.If(self.start):
             m.d.sync += [line.eq(op.residual_start), column.eq(0), bank.eq(0)]
         with m.Elif(next_line):
@@ -160,7 +165,7 @@ class Sequencer(wiring.Component):
 
         # Of tiles that are parts of a word, which word and which part.
         shift = (self.parts - 1).bit_length()
-        part, tile_block = tile[:shift], tile[shift:]
+        part, tile_block = tile[:shift] if shift else 0, tile[shift:]
 
         weight_row = state(len(self.command.weight_row), "weight_row")
         with m.If(self.start | next_pixels):
@@ -189,7 +194,7 @@ class Sequencer(wiring.Component):
             command.bank.eq(start_bank),
             command.stride.eq(Mux(residual, op.residual_stride, op.column_stride)),
             command.part.eq(part),
-            command.weight_row.eq(weight_row + Mux(op.depthwise, part, 0)),
+            command.weight_row.eq(weight_row + (Mux(op.depthwise, part, 0) if shift else 0)),
             command.pass_.eq(pass_),
             *(command.address[b].eq(first + Mux(b < start_bank, blocks, 0))
               for b in range(self.banks)),

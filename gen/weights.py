@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from gen.dot import Encoding
 from gen.hierarchy import place
+from gen.sequencer import index
 from models import codes, formats
 
 __all__ = ["LaneDecoder", "WeightMemory"]
@@ -86,7 +87,7 @@ class LaneDecoder(wiring.Component):
             "stored": In(data.StructLayout({
                 name: formats.get(name).bits * encoding.taps
                 for name, encoding in encodings.items()})),
-            "format": In(range(len(encodings))),
+            "format": In(index(len(encodings))),
             "pass_": In(2),
             "word": Out(shape),
         })
@@ -148,8 +149,8 @@ class WeightMemory(wiring.Component):
         self.lanes = rows.shape[2] // self.encodings[name].taps
         self.module_name = "weight_memory"
         super().__init__({
-            "format": In(range(len(content))),
-            "row": In(range(max(map(len, self.content.values())))),
+            "format": In(index(len(content))),
+            "row": In(index(max(map(len, self.content.values())))),
             "pass_": In(2),
             "w": Out(data.ArrayLayout(data.ArrayLayout(shape, self.lanes), self.channels)),
         })
@@ -187,6 +188,6 @@ class WeightMemory(wiring.Component):
             port = memory.read_port()
             m.d.comb += port.addr.eq(self.row)
             outputs.append(port.data)
-        chunk = Signal(range(len(outputs)), name=f"chunk_{name}", reset_less=True)
+        chunk = Signal(index(len(outputs)), name=f"chunk_{name}", reset_less=True)
         m.d.sync += chunk.eq(self.row >> (CHUNK - 1).bit_length())
         return Array(outputs)[chunk] if len(outputs) > 1 else outputs[0]

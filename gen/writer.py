@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from gen.hierarchy import place
 from gen.requantizer import Requantizer, RequantizerRanges
+from gen.sequencer import index
 
 __all__ = ["Writer"]
 
@@ -67,7 +68,7 @@ class Writer(wiring.Component):
         self.groups, self.channels, self.lanes = groups, channels, requantizers
         self.parts, self.banks, self.dsp, self.ranges = parts, banks, dsp, ranges
         self.chunks = channels // requantizers
-        self.address_bits = (depth - 1).bit_length()
+        self.address_bits = index(depth).width
         self.constants = data.ArrayLayout(data.StructLayout(
             {"bias": signed(ranges.bias), "multiplier": 16}), requantizers)
         self.rows = [
@@ -87,7 +88,7 @@ class Writer(wiring.Component):
             "residual": In(per_channel(per_channel(signed(9), channels), groups)),
             "write_banks": Out(banks),
             "write_parts": Out(parts),
-            "write_address": Out(range(depth)),
+            "write_address": Out(index(depth)),
             "write_data": Out(data.ArrayLayout(parts * channels * 8, groups)),
             "logits": Out(data.ArrayLayout(signed(ranges.accumulator), requantizers)),
             "logits_valid": Out(1),
@@ -99,7 +100,7 @@ class Writer(wiring.Component):
         op = self.op
 
         # Chunks of the set: the first one comes a cycle after it was captured.
-        busy, chunk = Signal(), Signal(range(self.chunks), reset_less=True)
+        busy, chunk = Signal(), Signal(index(self.chunks), reset_less=True)
         last_chunk = Signal()
         m.d.comb += last_chunk.eq(busy & (chunk == self.chunks - 1))
         with m.If(self.capture):
@@ -132,8 +133,8 @@ class Writer(wiring.Component):
         memory = Memory(shape=self.constants, depth=len(self.rows), init=self.rows)
         m.submodules.constants = memory
         port = memory.read_port()
-        address = Signal(range(len(self.rows)), reset_less=True)
-        chunk = Signal(range(self.chunks), reset_less=True)
+        address = Signal(index(len(self.rows)), reset_less=True)
+        chunk = Signal(index(self.chunks), reset_less=True)
         tile = Signal(len(op.tiles), reset_less=True)
         m.d.comb += port.addr.eq(address)
         with m.If(self.start):
@@ -192,7 +193,7 @@ class Writer(wiring.Component):
                              ("row", op.rows)])
         line, column = (Signal(width, name=name, reset_less=True) for name in ("line", "column"))
         turns = self.banks // self.groups
-        turn = Signal(range(turns), reset_less=True)
+        turn = Signal(index(turns), reset_less=True)
         last_tile, last_group, last_row = Signal(), Signal(), Signal()
         m.d.comb += [last_tile.eq(tile == op.tiles - 1),
                      last_group.eq(group == op.column_groups - 1), last_row.eq(row == op.rows - 1),
@@ -212,9 +213,9 @@ class Writer(wiring.Component):
                     m.d.sync += [group.eq(0), turn.eq(0), column.eq(0), row.eq(row + 1),
                                  line.eq(line + op.out_row)]
         shift = (self.parts - 1).bit_length()
-        part = Signal(range(self.parts))
+        part = Signal(index(self.parts))
         m.d.comb += [
-            part.eq(tile[:shift]),
+            part.eq(tile[:shift] if shift else 0),
             self.write_address.eq(line + column + tile[shift:]),
             self.write_parts.eq(1 << part),
             self.write_banks.eq(Mux(write, Value.cast((1 << self.groups) - 1)
