@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["Pictures", "find", "found"]
+__all__ = ["Pictures", "find", "found", "read_picture"]
 
 SPLITS = {"train": ("train",), "test": ("test", "val")}
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -59,19 +59,45 @@ class Pictures:
         return pixels
 
     def _read(self, path: Path) -> np.ndarray:
-        from PIL import Image
-        try:
-            with Image.open(path) as file:
-                picture = file.convert("RGB")
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise ValueError(f"{path}: not a readable picture: {error}") from None
-        shorter = round(self.size * MARGIN)
-        width, height = (max(shorter, extent * shorter // min(picture.size))
-                         for extent in picture.size)
-        left, top = round((width - self.size) / 2), round((height - self.size) / 2)
-        scaled = picture.resize((width, height), Image.Resampling.BILINEAR)
-        crop = scaled.crop((left, top, left + self.size, top + self.size))
-        return np.asarray(crop).transpose(2, 0, 1)
+        return read_picture(path, (3, self.size, self.size), margin=MARGIN)
+
+
+def read_picture(path: Path, shape: tuple[int, int, int], *, margin: float = 1.0) -> np.ndarray:
+    """A picture, scaled so that it covers ``margin`` times the wanted square (bilinear,
+    antialiased) and cropped to its center.
+
+    Parameters
+    ----------
+    shape : :class:`tuple`
+        Channels (3: colour, 1: grey), height and width, which are equal.
+
+    Returns
+    -------
+    array
+        uint8, of that shape.
+
+    Raises
+    ------
+    :exc:`ValueError`
+        If the file is not a picture, or is damaged, or pictures have no such shape.
+    """
+    from PIL import Image
+    channels, size, width = shape
+    if channels not in (1, 3) or size != width:
+        raise ValueError(f"{path}: a network of pictures has 1 or 3 channels and as many rows as "
+                         f"columns, found {list(shape)}")
+    try:
+        with Image.open(path) as file:
+            picture = file.convert("RGB" if channels == 3 else "L")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path}: not a readable picture: {error}") from None
+    shorter = round(size * margin)
+    width, height = (max(shorter, extent * shorter // min(picture.size))
+                     for extent in picture.size)
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    scaled = picture.resize((width, height), Image.Resampling.BILINEAR)
+    crop = scaled.crop((left, top, left + size, top + size))
+    return np.asarray(crop).reshape(size, size, channels).transpose(2, 0, 1)
 
 
 def _folder(root: Path, split: str) -> Path | None:
