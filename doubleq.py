@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from commands import bench, hardware, networks
+from commands import bench, cores, hardware, networks
 from commands.options import Json, Target, application
 from console import Output
 
@@ -16,6 +16,7 @@ INTERRUPTED = 130
 app = application(__doc__)
 app.add_typer(networks.app)
 app.add_typer(hardware.app)
+app.add_typer(cores.app)
 app.add_typer(bench.app, name="bench")
 
 

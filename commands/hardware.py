@@ -1,4 +1,4 @@
-"""Commands on hardware: generate, cosim, synth, vivado."""
+"""Commands on hardware: generate array, cosim, synth, vivado."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ from commands.options import Json, Net, Rtl, Scheme, Seed, Target, application, 
 from console import Output
 
 app = application()
-generate = application("Generate Verilog: a MAC array.")
+generate = application("Generate Verilog: a MAC array, or a whole network.")
 app.add_typer(generate, name="generate")
 
 
@@ -34,8 +34,8 @@ def generate_array(
     """Generate a MAC array: slices of PEs with adder tree and accumulator.
 
     JSON keys: schema, kind, generator, top, verilog, verilog_sha256, artefact, parameters,
-    latency, interval, encodings, ports, tools (the sidecar's, which gen/export.py describes),
-    output.
+    latency, interval, activations, encodings, ports, tools (the sidecar's, which gen/export.py
+    describes), output.
 
     Example: doubleq generate array --scheme doubleq --pes 16 -o rtl_out/doubleq_16
     """
@@ -84,21 +84,29 @@ def cosim(net: Net, rtl: Rtl,
           netlist: Annotated[bool, typer.Option(
               "--netlist", help="Take the netlist of synth --netlist, not the Verilog.")] = False,
           json: Json = False) -> None:
-    """Co-simulate: stream real layers through the Verilog and compare with the golden model.
+    """Co-simulate: real layers on an array, or images on a whole network, against the golden model.
 
-    Every accumulator (the sum of q·w, without bias) and the cycle in which it appears must be as
-    predicted; the exit code is 1 otherwise.
+    Of an array every accumulator (the sum of q·w, without bias) and the cycle in which it appears
+    must be as predicted; of a whole network every logit and the cycles of each image, and with
+    --all every activation of every layer. The exit code is 1 otherwise.
 
     JSON keys: artefact, top, verilog, simulator, layers, vectors, cycles, macs, accumulators,
-    mismatches, reported, utilization, seconds.
+    mismatches, reported, utilization, seconds. Of a whole network: artefact, top, simulator,
+    images, logits, classes, image_cycles, intervals, predicted_cycles, cycles, layers, mismatches,
+    reported, seconds, cycles_per_second.
 
     Example: doubleq cosim nets/digits rtl_out/doubleq_16 --layer 1
     """
     from models import network, pipeline
+    from rtl import read_rtl
     from sim.cosim import cosimulate
     out = Output(json)
     if all and layer is not None:
         raise ValueError("give either --layer or --all")
+    whole = read_rtl(rtl).sidecar["kind"] == "core"
+    if whole and (layer is not None or outputs is not None or gaps or netlist):
+        raise ValueError("--layer, --outputs, --gaps and --netlist are for arrays, "
+                         f"{rtl} is a whole network")
     if images < 1:
         raise ValueError(f"--images must be at least 1, not {images}")
     if not 0 <= gaps < 1:
@@ -108,6 +116,14 @@ def cosim(net: Net, rtl: Rtl,
         pixels = pipeline.load_sample(net, artefact.topology)[:images]
     else:
         pixels = read_images(data, "test", images).pixels[:]
+    if whole:
+        from commands.cores import cosimulate as cosimulate_core
+        result = cosimulate_core(out, net, rtl, pixels, layers=all, simulator=simulator, wave=wave,
+                                 corrupt=corrupt)
+        out.result(result)
+        if result["mismatches"]:
+            raise typer.Exit(1)
+        return
     with out.progress() as progress:
         progress("compiling", 0.0)
         result = cosimulate(

@@ -32,6 +32,8 @@ NOTE = ("An estimate before place and route: published cell delays of an Artix-7
         "is for nets twice and half as slow); inputs and outputs registered outside.")
 
 _SLOW_NETS, _FAST_NETS = 2.0, 0.5
+# Bits of a LUT's table; block memories have more.
+_LARGEST_TABLE = 64
 
 
 def read_netlist(text: str, top: str) -> dict[str, Any]:
@@ -45,7 +47,8 @@ def read_netlist(text: str, top: str) -> dict[str, Any]:
     def compact(entry: dict[str, Any]) -> dict[str, Any]:
         # Called for every object as soon as it is read, so that a large netlist fits into memory.
         entry.pop("attributes", None)
-        entry.pop("INIT", None)
+        if len(entry.get("INIT", "")) > _LARGEST_TABLE:
+            del entry["INIT"]
         return entry
 
     modules = json.loads(text, object_hook=compact)["modules"]
@@ -142,6 +145,19 @@ def _known(name: str, cell: dict[str, Any]) -> Arcs:
     return known
 
 
+def _false_arcs(cell: dict[str, Any]) -> set[tuple[str, str]]:
+    """Inputs and outputs of a LUT of which the table makes the output independent: a ternary
+    adder's majority, in the lower half of a table, does not depend on the carry beside it."""
+    table = cell.get("parameters", {}).get("INIT", "")
+    if not cell["type"].startswith("LUT") or not table.strip("01") == "":
+        return set()
+    bits = table[::-1]
+    inputs = (len(bits) - 1).bit_length()
+    tables = {"O5": bits[:32], "O6": bits} if cell["type"] == "LUT6_2" else {"O": bits}
+    return {(f"I{i}", output) for output, part in tables.items() for i in range(inputs)
+            if all(part[k] == part[k ^ 1 << i] for k in range(len(part)) if k ^ 1 << i < len(part))}
+
+
 def _graph(module: dict[str, Any], scale: float) -> _Graph:
     graph = _Graph()
     drivers: dict[int | str, _Driver] = {}
@@ -182,7 +198,10 @@ def _graph(module: dict[str, Any], scale: float) -> _Graph:
                 if port in known.clock:
                     graph.registers[bit] = _Arc(None, True, known.clock[port] * scale, name, "",
                                                 pin)
+        ignored = _false_arcs(cell)
         for (pin, output), delay in known.through.items():
+            if (pin, output) in ignored:
+                continue
             for target in outputs.get(output, ()):
                 graph.through.setdefault(target, []).extend(
                     _Arc(bit, local, (delay + extra) * scale, name, pin, output)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from amaranth import Cat, Const, Instance, Module, Signal, Value
 
-__all__ = ["add", "carry_chain", "extend", "lut", "lut_pair"]
+__all__ = ["add", "carry_chain", "extend", "lut", "lut_pair", "luts"]
 
 Function = Callable[..., int]
 
@@ -20,28 +20,62 @@ def truth_table(function: Function, inputs: int) -> int:
                enumerate(itertools.product((0, 1), repeat=inputs)))
 
 
+def _pins(inputs: Sequence[Value]) -> list[Value]:
+    """The inputs that are different objects and no constants."""
+    return [bit for k, bit in enumerate(inputs) if not isinstance(bit, Const)
+            and not any(bit is other for other in inputs[:k])]
+
+
+def _of_pins(function: Function, inputs: Sequence[Value], pins: Sequence[Value]) -> Function:
+    """A function of the inputs, as one of the pins."""
+    position = {id(pin): k for k, pin in enumerate(pins)}
+    return lambda *bits: function(*(
+        bit.value if isinstance(bit, Const) else bits[position[id(bit)]] for bit in inputs))
+
+
 def lut(m: Module, name: str, function: Function, *inputs: Value) -> Value:
-    """A LUT of one to six inputs, with the output ``function(*inputs)``."""
+    """A LUT with the output ``function(*inputs)``, of at most six different inputs besides
+    constants; without any, it is a constant."""
     output = Signal(name=f"{name}_o")
+    pins = _pins(inputs)
+    table = truth_table(_of_pins(function, inputs, pins), len(pins))
+    if not pins:
+        return Const(table, 1)
     m.submodules[name] = Instance(
-        f"LUT{len(inputs)}",
-        ("p", "INIT", Const(truth_table(function, len(inputs)), 1 << len(inputs))),
-        *(("i", f"I{k}", bit) for k, bit in enumerate(inputs)), ("o", "O", output))
+        f"LUT{len(pins)}", ("p", "INIT", Const(table, 1 << len(pins))),
+        *(("i", f"I{k}", bit) for k, bit in enumerate(pins)), ("o", "O", output))
     return output
 
 
 def lut_pair(m: Module, name: str, low: Function, high: Function, *inputs: Value
              ) -> tuple[Value, Value]:
-    """One LUT with two outputs, ``low`` and ``high`` of the same inputs, at most five."""
+    """One LUT with two outputs, ``low`` and ``high`` of the same inputs, at most five different
+    ones besides constants."""
     outputs = Signal(name=f"{name}_o5"), Signal(name=f"{name}_o6")
-    padded = [*inputs, *[Const(0, 1)] * (5 - len(inputs))]
-    tables = [truth_table(lambda *bits, f=function: f(*bits[:len(inputs)]), 5)
-              for function in (low, high)]
+    pins = _pins(inputs)
+    padded = [*pins, *[Const(0, 1)] * (5 - len(pins))]
+    tables = [truth_table(_of_pins(function, inputs, pins), 5) for function in (low, high)]
     m.submodules[name] = Instance(
         "LUT6_2", ("p", "INIT", Const(tables[0] | tables[1] << 32, 64)),
         *(("i", f"I{k}", bit) for k, bit in enumerate([*padded, Const(1, 1)])),
         ("o", "O5", outputs[0]), ("o", "O6", outputs[1]))
     return outputs
+
+
+def luts(m: Module, name: str, function: Function, inputs: Sequence[Sequence[Value]],
+         pairs: Sequence[tuple[int, int]]) -> list[Value]:
+    """The bits ``function(*inputs[i])``, each from a LUT of its own, but that those of a pair
+    share one."""
+    outputs: dict[int, Value] = {}
+    for i, j in pairs:
+        taken = len(inputs[i])
+        outputs[i], outputs[j] = lut_pair(
+            m, f"{name}_{i}_{j}", lambda *bits, n=taken: function(*bits[:n]),
+            lambda *bits, n=taken: function(*bits[n:]), *inputs[i], *inputs[j])
+    for i, own in enumerate(inputs):
+        if i not in outputs:
+            outputs[i] = lut(m, f"{name}_{i}", function, *own)
+    return [outputs[i] for i in range(len(inputs))]
 
 
 def carry_chain(m: Module, name: str, propagate: Sequence[Value], generate: Sequence[Value],
@@ -66,9 +100,9 @@ def carry_chain(m: Module, name: str, propagate: Sequence[Value], generate: Sequ
 
 def extend(value: Value, width: int) -> list[Value]:
     """The low ``width`` bits of a value, its sign extended."""
-    value = Value.cast(value)
-    sign = value[-1] if value.shape().signed else Const(0, 1)
-    return [value[i] if i < len(value) else sign for i in range(width)]
+    bits = list(Value.cast(value))
+    sign = bits[-1] if Value.cast(value).shape().signed else Const(0, 1)
+    return [*bits[:width], *[sign] * (width - len(bits))]
 
 
 def add(m: Module, name: str, terms: Sequence[Value], carries: Sequence[Value], width: int, *,

@@ -2,7 +2,7 @@
 
 Lanes run over the taps of one output (input channels, kernel rows, kernel columns, in C order),
 slices over output channels. One output takes as many consecutive vectors as its taps fill, each as
-often as its weights need passes; the lanes and slices left over get zero weights.
+often as the layer's weights need passes; the lanes and slices left over get zero weights.
 """
 
 from dataclasses import dataclass
@@ -121,6 +121,9 @@ def map_layer(golden: GoldenNetwork, node: Node, q: Tensor, rtl: RTL, *,
     weights = np.zeros((tiles * slices, steps * wide), np.int64)
     weights[:channels, :taps] = layer.weights.reshape(channels, taps)
     words = codes.get(encoding["code"]).encode(weights)  # [passes, channels, steps · lanes]
+    # Words of zero add nothing: a layer whose weights need fewer passes gets fewer.
+    while len(words) > 1 and not words[-1].any():
+        words = words[:-1]
     passes = len(words)
     words = words.reshape(passes, tiles, slices, steps, lanes).transpose(1, 3, 0, 2, 4)
     x = F.pad(x, (0, steps * wide - taps)).reshape(-1, steps, wide)

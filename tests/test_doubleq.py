@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from sklearn.datasets import load_digits
 
 import doubleq
 from models import network as artefact
@@ -22,6 +24,7 @@ from models import network as artefact
 ROOT = Path(__file__).resolve().parent.parent
 # In an order in which each finds what it needs.
 COMMANDS = ["train", "quantize", "evaluate", "export", "generate array", "cosim", "synth",
+            "generate network", "run",
             "vivado", "bench golden", "bench accuracy", "info", "demo"]
 
 
@@ -47,6 +50,8 @@ def workplace(tmp_path_factory):
     """A folder as the examples expect it; what they write stays for the next."""
     folder = tmp_path_factory.mktemp("workplace")
     (folder / "models").symlink_to(ROOT / "models")
+    digit = (load_digits().images[0] * 255 / 16).astype(np.uint8)
+    Image.fromarray(digit).save(folder / "digit.png")
     return folder
 
 
@@ -295,6 +300,7 @@ B = "bench accuracy models/resnet8_digits.safetensors -o bad/out"
     ("cosim nets/digits rtl_out/doubleq_16 --gaps 1", "--gaps must be at least 0 and below 1"),
     ("cosim nets/digits rtl_out/doubleq_16 --images 0", "--images must be at least 1"),
     ("cosim nets/digits rtl_out/doubleq_16 --simulator vcs", "simulator must be one of verilator"),
+    ("cosim nets/digits rtl_out/doubleq_16 --netlist", "run 'doubleq synth rtl_out/doubleq_16 --"),
     ("synth rtl_out/doubleq_16 --device xc7z", "xc7z"),
     ("synth rtl_out/doubleq_16 --route ice40", "family to route on must be one of ecp5"),
     ("vivado rtl_out/doubleq_16 --board de10 -o bad/out", "de10"),

@@ -22,7 +22,8 @@ class Interpreter:
 
     def address(self, tensor, y, x, block):
         return (x % self.schedule.banks,
-                tensor.base + (y * tensor.columns + x // self.schedule.banks) * tensor.blocks + block)
+                tensor.base + block
+                + (y * tensor.columns + x // self.schedule.banks) * tensor.blocks)
 
     def read(self, tensor, y, x, block, pad):
         if not (0 <= y < tensor.height and 0 <= x < tensor.width):
@@ -47,7 +48,8 @@ class Interpreter:
     def run(self, operation):
         """Accumulators (with bias) of the last layer; the others are written."""
         o, parameters = operation, self.parameters
-        channels, groups, part = parameters.channels, parameters.groups, parameters.wide // parameters.channels
+        channels, groups = parameters.channels, parameters.groups
+        part = parameters.wide // channels
         logits = []
         for y in range(o.size[0]):
             for x in range(o.column_groups * groups):
@@ -61,7 +63,8 @@ class Interpreter:
                     residual = 0
                     if o.residual is not None and tile * channels < len(o.residual.order):
                         stride = o.node.residual.stride
-                        word = self.read(o.residual, y * stride, x * stride, tile // part, o.residual.zero)
+                        word = self.read(o.residual, y * stride, x * stride, tile // part,
+                                         o.residual.zero)
                         q = word.reshape(part, channels)[tile % part] - o.residual.zero
                         residual = q * o.layer.residual_multiplier << o.layer.residual_shift
                     total = acc * self.schedule.multipliers[row] + residual
@@ -95,7 +98,7 @@ def check(network, pes, pixels, **knobs):
     schedule = make_schedule(network, core_from_pes(pes, scheme=network.scheme, **knobs), latency=6)
     golden = GoldenNetwork(network)
     for image in pixels:
-        tensors = golden.run(image[None], keep=[INPUT, *(n.name for n in network.topology.nodes)])
+        tensors = golden.run(image[None], keep={INPUT, *network.topology.shapes})
         tensors = {name: value[0].numpy().astype(int) for name, value in tensors.items()}
         interpreter = Interpreter(schedule)
         interpreter.receive(tensors[INPUT])
@@ -111,7 +114,8 @@ def check(network, pes, pixels, **knobs):
                 for x in range(tensor.width):
                     found = np.concatenate([interpreter.read(tensor, y, x, block, None)
                                             for block in range(tensor.blocks)])
-                    assert np.array_equal(found[:len(tensor.order)], expected[list(tensor.order), y, x])
+                    assert np.array_equal(found[:len(tensor.order)],
+                                          expected[list(tensor.order), y, x])
                     written = operation.tiles * schedule.parameters.channels
                     assert set(found[len(tensor.order):written]) <= {tensor.zero}
     return schedule

@@ -291,3 +291,14 @@ def test_read_netlist():
 
 def test_delay_model_is_stated():
     assert str(timing.NET_NS) in timing.NOTE and str(timing.NET_NS_PER_DOUBLING) in timing.NOTE
+
+
+@pytest.mark.parametrize(("low", "high", "output", "depends"), [
+    ("0011", "0101", "O5", True), ("0101", "0011", "O5", False),
+    ("0101", "0011", "O6", True), ("0101", "0101", "O6", False)])
+def test_paths_that_a_table_does_not_have(low, high, output, depends):
+    """From I1, of a LUT whose halves are tables of I1 and I0, the lower one that of O5."""
+    outputs = {"O5": 8, "O6": 8} | {output: 9}
+    lut = cell("LUT6_2", {"INIT": high * 8 + low * 8}, I0="0", I1=2, I2="0", I3="0", I4="0",
+               I5="1", **outputs)
+    assert (analyze(between(lut))["paths"]["register"] is not None) == depends

@@ -1,0 +1,111 @@
+"""Commands on cores, the accelerators of whole networks: generate network, run."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from commands.hardware import generate
+from commands.options import Json, Net, Rtl, Target, application
+from console import Output
+
+app = application()
+
+
+@generate.command("network")
+def generate_network(
+        net: Net, output: Target,
+        pes: Annotated[int, typer.Option(help="PEs: 16 lanes, channels and groups.")] = 64,
+        groups: Annotated[int | None, typer.Option(
+            help="Pixels of a row computed at a time.")] = None,
+        structure: Annotated[str | None, typer.Option(
+            help="Structure of the dot product; merged or booth by default.")] = None,
+        tree: Annotated[str, typer.Option(help="Adder tree.")] = "ternary",
+        target: Annotated[str, typer.Option(help="portable or xc7.")] = "portable",
+        dsp: Annotated[bool, typer.Option("--dsp", help="Multipliers may use DSPs.")] = False,
+        pipeline: Annotated[int, typer.Option(help="Adder levels a register, 0 for none.")] = 1,
+        json: Json = False) -> None:
+    """Generate the accelerator of a whole network: image in, logits out, weights inside.
+
+    JSON keys: schema, kind, generator, top, verilog, verilog_sha256, artefact, parameters,
+    image_cycles, macs, memory, layers, ports, tools (the sidecar's, which gen/export_core.py
+    describes), output.
+
+    Example: doubleq generate network nets/digits --pes 16 -o rtl_out/digits_16
+    """
+    from gen.core_parameters import core_from_pes
+    from gen.export import required_accumulator_bits
+    from gen.export_core import write_core
+    from models import network
+    out = Output(json)
+    artefact = network.load(net)
+    with out.progress() as progress:
+        progress(f"generating {pes} PEs", 0.0)
+        parameters = core_from_pes(
+            pes, groups=groups, scheme=artefact.scheme, tree=tree, target=target, dsp=dsp,
+            structure=structure or ("merged" if artefact.scheme == "doubleq" else "booth"),
+            pipeline=pipeline, accumulator_bits=max(required_accumulator_bits(artefact), 16))
+        sidecar = write_core(artefact, parameters, output)
+    cycles, memory = sidecar["image_cycles"], sidecar["memory"]
+    out.table(f"{output / sidecar['verilog']}",
+              ["layer", "kind", "format", "sets", "interval", "cycles", "PE cycles used, %"],
+              [(layer["name"], layer["kind"], layer["format"], layer["sets"], layer["interval"],
+                layer["cycles"], 100 * layer["macs"] / (layer["cycles"] * parameters.pes))
+               for layer in sidecar["layers"]])
+    out.say(f"{parameters.pes} PEs in {parameters.groups} groups: {cycles:,} cycles an image, "
+            f"{100 * sidecar['macs'] / (cycles * parameters.pes):.1f} % of PE cycles used; "
+            f"{memory['weight_bits'] / 8000:.2f} kB of weights, "
+            f"{memory['activation_bits'] / 8000:.2f} kB of activations")
+    out.result({**sidecar, "output": str(output)})
+
+
+def cosimulate(out: Output, net: Path, rtl: Path, pixels: Any, **options: Any) -> dict[str, Any]:
+    """Co-simulates a core for the command ``cosim``, and prints what came of it."""
+    from models import network
+    from sim.cosim_core import cosimulate_core
+    with out.progress() as progress:
+        progress("compiling", 0.0)
+        result = cosimulate_core(
+            network.load(net), rtl, pixels,
+            progress=lambda done, total: progress("simulating", done / total), **options)
+    if result["layers"] is not None:
+        out.table(f"{net} on {result['top']}", ["layer", "activations", "mismatches", "cycles"],
+                  [[entry[key] for key in ("layer", "activations", "mismatches", "cycles")]
+                   for entry in result["layers"]])
+    for entry in result["reported"]:
+        out.say("mismatch: " + ", ".join(f"{key} {value}" for key, value in entry.items()))
+    out.say(f"{result['mismatches']} mismatches in the logits of {result['images']} images, values "
+            f"and cycles; {result['predicted_cycles']:,} cycles an image, "
+            f"{result['cycles_per_second']:,.0f} cycles a second with compilation")
+    return result
+
+
+@app.command()
+def run(net: Net, rtl: Rtl,
+        picture: Annotated[Path, typer.Argument(help="Image file.")],
+        simulator: Annotated[str, typer.Option(help="verilator or icarus.")] = "verilator",
+        json: Json = False) -> None:
+    """Classify a picture in the simulated hardware, and say what it took.
+
+    The picture is scaled to the network's size.
+
+    JSON keys: class_, logits, cycles, seconds, top.
+
+    Example: doubleq run nets/digits rtl_out/digits_16 digit.png
+    """
+    from models import network
+    from models.pictures import read_picture
+    out = Output(json)
+    artefact = network.load(net)
+    pixels = read_picture(picture, artefact.topology.input_shape)
+    result = cosimulate(out, net, rtl, pixels[None], simulator=simulator)
+    class_, logits = result["classes"][0], result["logits"][0]
+    scale = artefact.logit_scale
+    out.table(f"{picture} on {result['top']}", ["class", "logit", "real"],
+              [(index, logit, logit * scale) for index, logit in sorted(
+                  enumerate(logits), key=lambda item: -item[1])[:5]])
+    out.say(f"class {class_}, {result['predicted_cycles']:,} cycles")
+    out.result({"class_": class_, "logits": logits, "cycles": result["image_cycles"][0],
+                "seconds": result["seconds"], "top": result["top"]})
+    if result["mismatches"]:
+        raise typer.Exit(1)

@@ -1,0 +1,92 @@
+"""Images through the Verilog of whole networks, against the golden model."""
+
+import re
+
+import pytest
+
+from gen.core_parameters import core_from_pes
+from gen.export_core import write_core
+from models.quantize import assign
+from models.resnet import build
+from sim.cosim_core import cosimulate_core, read_core
+from tests.networks import every_op, make_quantizer, random_pixels
+
+NETWORKS = {
+    "every op": every_op(),
+    "zero shortcuts": every_op(shortcut="zero"),
+    "resnet20": build("resnet20", width=8, input_shape=(3, 12, 12), shortcut="zero"),
+}
+
+
+def quantized(name, scheme):
+    topology = NETWORKS[name]
+    critical = ("conv1", "conv3") if scheme == "doubleqext" else ()
+    return make_quantizer(topology).network(
+        assign(topology, scheme=scheme, critical=critical), scheme=scheme)
+
+
+@pytest.mark.parametrize(("name", "scheme", "structure", "pes", "groups"), [
+    ("every op", "doubleq", "merged", 64, 4),
+    ("zero shortcuts", "doubleqext", "booth", 32, 2),
+    ("every op", "quant8", "terms", 32, None),
+    ("resnet20", "doubleq", "paper", 64, 2),
+])
+def test_bit_and_cycle_exact(name, scheme, structure, pes, groups, tmp_path):
+    """Every activation and logit, and the cycles of every layer."""
+    network = quantized(name, scheme)
+    write_core(network, core_from_pes(pes, groups=groups, scheme=scheme, structure=structure,
+                                      accumulator_bits=24), tmp_path / "core")
+    pixels = random_pixels(network.topology.input_shape, images=3)
+    result = cosimulate_core(network, tmp_path / "core", pixels, layers=True)
+    assert result["reported"] == []
+    assert result["mismatches"] == 0
+    assert result["image_cycles"] == [result["predicted_cycles"]] * 3
+    shapes = network.topology.shapes
+    assert [entry["activations"] for entry in result["layers"]] == [
+        3 * shapes[entry["layer"]][0] * shapes[entry["layer"]][1] * shapes[entry["layer"]][2]
+        for entry in result["layers"]]
+    assert len(result["layers"]) == len(network.topology.nodes) - 1
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    network = quantized("every op", "doubleq")
+    folder = tmp_path_factory.mktemp("made") / "core"
+    write_core(network, core_from_pes(16, scheme="doubleq", accumulator_bits=24), folder)
+    return network, folder
+
+
+def test_wrong_golden_value_is_noticed(made):
+    network, folder = made
+    pixels = random_pixels(network.topology.input_shape, images=1)
+    result = cosimulate_core(network, folder, pixels, corrupt=2)
+    assert result["mismatches"] == 1
+    assert result["reported"][0]["what"] == "logit"
+    assert result["reported"][0]["class"] == 2
+
+
+def test_corrupted_weight_is_noticed(made, tmp_path):
+    """One bit of one weight of the second layer in the Verilog's memory."""
+    network, folder = made
+    sidecar, text = folder / "sidecar.json", next(folder.glob("*.v")).read_text()
+    rows = re.findall(r"pot5_0\[\d+\] = 80'h[0-9a-f]+;", text)
+    row = rows[len(rows) // 2]
+    changed = row[:-2] + ("0" if row[-2] != "0" else "9") + row[-1:]
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    new = text.replace(row, changed)
+    (broken / next(folder.glob("*.v")).name).write_text(new)
+    import hashlib
+    found = hashlib.sha256(new.encode()).hexdigest()
+    (broken / "sidecar.json").write_text(re.sub(
+        r'("verilog_sha256": )"\w+"', rf'\1"{found}"', sidecar.read_text()))
+    result = cosimulate_core(network, broken, random_pixels(network.topology.input_shape, images=1),
+                             layers=True)
+    assert result["mismatches"] > 0
+
+
+def test_core_of_another_network(made, tmp_path):
+    _, folder = made
+    other = quantized("zero shortcuts", "doubleq")
+    with pytest.raises(ValueError, match=r"core: was made for the artefact \w{12}, not \w{12}$"):
+        read_core(folder, other)
