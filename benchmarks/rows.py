@@ -231,7 +231,7 @@ def _ranges(setup: Setup, recipe: Recipe) -> list[dict[str, Any]]:
             for name, histogram in histograms.items()]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def work(setup: Setup, task: Task) -> Any:
     """Does ``task``.
 

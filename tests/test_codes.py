@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models import codes, formats
-from models.codes import booth_digits, signed_digits
+from models.codes import booth_word, signed_digits
 
 
 @pytest.mark.parametrize("name", ["int8", "pot5"])
@@ -32,12 +32,37 @@ def test_signed_digits(value):
     assert not (digits[1:] & digits[:-1] & 1).any()
 
 
-@given(st.integers(1, 6), st.data())
-def test_booth_digits(rows, data):
-    value = data.draw(st.integers(-(4 ** rows) // 2, 4 ** rows // 2 - 1))
-    digits = booth_digits(np.array(value), rows)
-    assert (digits * 4 ** np.arange(rows)).sum() == value
-    assert np.abs(digits).max() <= 2
+def digits_value(word, rows):
+    """What the digits of a word of ``booth_word`` say, digit by digit."""
+    bits = [int(word) >> k & 1 for k in range(2 * rows + 1)]
+    lows = [0, *bits[1:2 * rows - 3:2], bits[-1]]
+    return sum(4 ** r * (bits[2 * r] + lows[r] - 2 * bits[2 * r + 1]) for r in range(rows))
+
+
+@pytest.mark.parametrize("rows", [2, 3, 4])
+def test_booth_word(rows):
+    largest = 2 * 4 ** (rows - 1)
+    values = np.arange(-largest, largest + 1)
+    words = booth_word(values, rows)
+    assert words.max() < 2 << 2 * rows
+    assert [digits_value(word, rows) for word in words] == values.tolist()
+
+
+def half_value(word):
+    return digits_value(word & 31, 2) << (4 if word & 32 else 0)
+
+
+def test_dual_halves():
+    """What the two halves of a word say: together the one weight, or each its own."""
+    code = codes.get("dual-int8")
+    words = code.encode(code.values[:, None])[0, :, 0].tolist()
+    assert [half_value(word & 63) + half_value(word >> 6) for word in words] == code.values.tolist()
+    code = codes.get("dual-pot")
+    pairs = np.stack(np.meshgrid(code.values, code.values), -1).reshape(-1, 2)
+    words = code.encode(pairs)[0, :, 0].tolist()
+    assert [[half_value(word & 63), half_value(word >> 6)] for word in words] == pairs.tolist()
+    with pytest.raises(ValueError, match=r"^dual-pot takes multiples of 2 weights, found 3$"):
+        code.encode(np.array([1, 2, 4]))
 
 
 @pytest.mark.parametrize("name", codes.CODES)
