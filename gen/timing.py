@@ -149,7 +149,7 @@ def _false_arcs(cell: dict[str, Any]) -> set[tuple[str, str]]:
     """Inputs and outputs of a LUT of which the table makes the output independent: a ternary
     adder's majority, in the lower half of a table, does not depend on the carry beside it."""
     table = cell.get("parameters", {}).get("INIT", "")
-    if not cell["type"].startswith("LUT") or not table.strip("01") == "":
+    if not cell["type"].startswith("LUT") or not table or table.strip("01"):
         return set()
     bits = table[::-1]
     inputs = (len(bits) - 1).bit_length()
