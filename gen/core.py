@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """Core: the accelerator of a whole network."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from amaranth import Array as Select
@@ -213,7 +214,8 @@ class Core(wiring.Component):
         read = Signal(self.command, name="read", reset_less=True)
         entering = Signal(self.command, name="entering", reset_less=True)
         m.d.sync += [read.eq(sequencer.command), entering.eq(read)]
-        words = [self._word(m, memory, op, read, g) for g in range(parameters.groups)]
+        words, vectors = zip(*[self._word(m, memory, op, read, g)
+                               for g in range(parameters.groups)], strict=True)
         vector = Signal()
         m.d.comb += vector.eq(entering.valid)
 
@@ -223,7 +225,7 @@ class Core(wiring.Component):
             payload = array.i.payload
             m.d.comb += [
                 array.i.valid.eq(vector & ~op.maximum),
-                payload.x.eq(words[g]), payload.first.eq(entering.first),
+                payload.x.eq(vectors[g]), payload.first.eq(entering.first),
                 payload.last.eq(entering.last),
                 *(payload.w[c].eq(weights.w[c]) for c in range(parameters.channels)),
             ]
@@ -237,22 +239,37 @@ class Core(wiring.Component):
         self._residuals(m, op, entering, words, writer)
         return m
 
-    def _word(self, m: Module, memory: Any, op: Any, command: Any, g: int) -> Signal:
-        """The activations of a group, a cycle after they were read."""
-        banks, wide = self.schedule.banks, self.parameters.wide
-        word = Signal(8 * wide, name=f"x_{g}", reset_less=True)
-        bank = Signal(indices(banks), name=f"bank_{g}")
-        m.d.comb += bank.eq(command.bank + g * command.stride)
-        chosen = Select([memory.read_data[b] for b in range(banks)])[bank]
+    def _word(self, m: Module, memory: Any, op: Any, command: Any, g: int
+              ) -> tuple[Signal, Signal]:
+        """The word of a group and the vector that is made of it, a cycle after it was read."""
+        banks, wide, lanes = self.schedule.banks, self.parameters.wide, self.parameters.lanes
         padding = Cat(*[Cat(op.pad, op.pad[-1].replicate(8))[:8]] * wide)
-        m.d.sync += word.eq(Mux(command.inside[g], chosen, padding))
-        return word
+        found = []
+        for beside, inside in enumerate([command.inside[g], command.beside[g]]):
+            bank = Signal(indices(banks), name=f"bank_{g}_{beside}")
+            m.d.comb += bank.eq(command.bank + g * command.stride + beside)
+            word = Signal(8 * wide, name=f"word_{g}_{beside}")
+            m.d.comb += word.eq(Mux(
+                inside, Select([memory.read_data[b] for b in range(banks)])[bank], padding))
+            found.append(word)
+        kept = Signal(8 * wide, name=f"x_{g}", reset_less=True)
+        m.d.sync += kept.eq(found[0])
+        if self.parameters.activations == 1:
+            return kept, kept
+        low, high = found[0][:8 * lanes], found[0][8 * lanes:]
+        first = Mux(command.half, high, low)
+        second = Mux(op.halves, first, Mux(op.pair, found[1][:8 * lanes], high))
+        vector = Signal(8 * wide, name=f"vector_{g}", reset_less=True)
+        m.d.sync += vector.eq(Cat(part.word_select(k, 8) for k in range(lanes)
+                                  for part in (first, second)))
+        return kept, vector
 
     def _part(self, word: Signal, part: Any, c: int) -> Any:
         """Activation *c* of a part of a word."""
         return word.word_select(part, 8 * self.parameters.channels)[8 * c:8 * c + 8].as_signed()
 
-    def _maximum(self, m: Module, op: Any, command: Any, words: list[Signal], writer: Any) -> None:
+    def _maximum(self, m: Module, op: Any, command: Any, words: Sequence[Signal], writer: Any
+                 ) -> None:
         """Max pooling: the greatest activation of each channel since the first."""
         ready = Signal()
         m.d.sync += ready.eq(command.valid & command.last & op.maximum)
@@ -268,7 +285,7 @@ class Core(wiring.Component):
                 with m.If(op.maximum):
                     m.d.comb += writer.acc[g][c].eq(greatest)
 
-    def _residuals(self, m: Module, op: Any, command: Any, words: list[Signal], writer: Any
+    def _residuals(self, m: Module, op: Any, command: Any, words: Sequence[Signal], writer: Any
                    ) -> None:
         """Residuals less their zero point, until the set is captured."""
         for g, word in enumerate(words):
@@ -299,7 +316,8 @@ class Core(wiring.Component):
             m.d.sync += count.eq(count + 1)
         m.d.comb += write.addr.eq(count)
         free = Signal(init=1)
-        row, lane, sent = Signal(range(rows + 1)), Signal(indices(lanes)), Signal(range(classes + 1))
+        row, sent = Signal(range(rows + 1)), Signal(range(classes + 1))
+        lane = Signal(indices(lanes))
         fetched = Signal()
         m.d.comb += [
             read.addr.eq(row),

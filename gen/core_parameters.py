@@ -75,9 +75,14 @@ class CoreParameters:
         return self.array.lanes
 
     @property
+    def activations(self) -> int:
+        """Activations of a lane."""
+        return STRUCTURES[self.array.structure].ACTIVATIONS
+
+    @property
     def wide(self) -> int:
         """Activations in a word of the activation memory: those that enter an array at a time."""
-        return self.lanes * STRUCTURES[self.array.structure].ACTIVATIONS
+        return self.lanes * self.activations
 
     def taps(self, format: str) -> int:
         """Weights of one lane that enter at a time."""

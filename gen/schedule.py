@@ -16,6 +16,11 @@ next one never overtakes the requantizers.
 *The input* is packed while it is received, where that takes fewer vectors: a word then holds the
 pixels under one row of the kernel of its reader, and the kernel has one column.
 
+*Lanes of two activations* take the two halves of a word, as one activation each of a lane. Where
+weights come one a lane, a vector is half a word, a block half of one, and each activation is given
+twice. Where all channels lie in the lower half, a vector is that half of two neighbouring columns
+instead (a *pair*), and the kernel has half as many.
+
 *Average pooling* runs on the array as well: each channel is multiplied with one weight, the
 smallest of a format; the multipliers of the layer make up for its value. *Max pooling* has a unit
 of its own.
@@ -99,6 +104,8 @@ class Operation:
         Tiles of output channels, blocks of input words, and passes of the weights.
     weight_row, requantize_row : :class:`int`
         First row of its weights in the memory of its format, and of its biases and multipliers.
+    halves, pair : :class:`bool`
+        Whether a vector is half a word, or half of each of two columns.
     format : :class:`str` or None
         Of its weights, None for max pooling.
     interval : :class:`int`
@@ -123,6 +130,8 @@ class Operation:
     passes: int
     weight_row: int
     requantize_row: int
+    halves: bool
+    pair: bool
     format: str | None
     interval: int
     shift: int
@@ -246,8 +255,11 @@ class _Builder:
         topology = network.topology
         strides = [stride for node in topology.nodes if topology.shapes[node.name][2] > 1
                    for stride in (node.stride, node.residual.stride if node.residual else 1)]
-        widest = 1 << (max(strides, default=1) - 1).bit_length()
-        self.banks = 1 if parameters.groups == 1 else parameters.groups * widest
+        # Neighbouring columns of all groups lie in different banks, and so does the one after a
+        # pair's.
+        widest = max(1 << (max(strides, default=1) - 1).bit_length(), parameters.activations)
+        alone = parameters.groups == 1 and parameters.activations == 1
+        self.banks = 1 if alone else parameters.groups * widest
         self.weights: dict[str, list[np.ndarray]] = {}
         self.biases: list[np.ndarray] = []
         self.multipliers: list[np.ndarray] = []
@@ -281,15 +293,25 @@ class _Builder:
         del self.memory.alive[INPUT]
         return packed
 
-    def _weight_rows(self, fmt: str, arranged: np.ndarray) -> int:
+    def _weight_rows(self, fmt: str, arranged: np.ndarray, *, pair: bool) -> int:
         """Stores arranged weights; gives their first row."""
-        channels, wide = self.parameters.channels, self._wide(fmt)
+        channels, wide, lanes = self.parameters.channels, self._wide(fmt), self.parameters.lanes
         out, rows, columns, places = arranged.shape
-        tiles, blocks = -(-out // channels), -(-places // wide)
-        padded = np.zeros((tiles * channels, rows, columns, blocks * wide), np.int64)
-        padded[:out, :, :, :places] = arranged
-        cut = padded.reshape(tiles, channels, rows * columns * blocks, wide)
+        steps = (rows, -(-columns // 2), 2) if pair else (rows, columns, -(-places // wide))
+        tiles = -(-out // channels)
+        padded = np.zeros((tiles * channels, rows, steps[1] * 2 if pair else columns,
+                           lanes if pair else steps[2] * wide), np.int64)
+        padded[:out, :, :columns, :places] = arranged
+        vectors = math.prod(steps) // (2 if pair else 1)
+        cut = self._in_lanes(fmt, padded.reshape(tiles, channels, vectors, wide))
         return self._store(fmt, cut.transpose(0, 2, 1, 3).reshape(-1, channels, wide))
+
+    def _in_lanes(self, fmt: str, vectors: np.ndarray) -> np.ndarray:
+        """Weights of vectors [..., activations] in the order of the lanes' words, each of which
+        takes one from every part of a vector."""
+        taps = self.parameters.taps(fmt)
+        parts = vectors.reshape(*vectors.shape[:-1], taps, self.parameters.lanes)
+        return np.swapaxes(parts, -1, -2).reshape(vectors.shape)
 
     def _store(self, fmt: str, values: np.ndarray) -> int:
         memory = self.weights.setdefault(fmt, [])
@@ -318,7 +340,14 @@ class _Builder:
             formats.get(name).values[formats.get(name).values > 0].min(), name))
         value = int(formats.get(fmt).values[formats.get(fmt).values > 0].min())
         unit = value * np.eye(parameters.wide, dtype=np.int64)
-        return fmt, value, self._store(fmt, unit.reshape(-1, parameters.channels, parameters.wide))
+        if self._halves(fmt):
+            unit = unit.reshape(2, parameters.lanes, 2, parameters.lanes).sum(2)
+        rows = unit.reshape(-1, parameters.channels, self._wide(fmt))
+        return fmt, value, self._store(fmt, self._in_lanes(fmt, rows))
+
+    def _halves(self, fmt: str) -> bool:
+        """Whether weights of a format come one a lane where activations come two."""
+        return self.parameters.taps(fmt) < self.parameters.activations
 
     def _interval(self, vectors: int, residual: bool) -> int:
         parameters = self.parameters
@@ -335,6 +364,7 @@ class _Builder:
         kernel, stride, padding = ((node.kernel,) * 2, (node.stride,) * 2, (node.padding,) * 2)
         residual = self.tensors[node.residual.tensor] if node.residual else None
         multiplier, shift, passes, fmt = layer.multiplier, layer.shift, 1, layer.format
+        pair = False
         blocks, tiles = source.blocks, -(-len(order) // parameters.channels)
         row = 0
         if node.weighted:
@@ -347,7 +377,11 @@ class _Builder:
             here = packed if node.input == INPUT else 1
             if here > 1:
                 kernel, stride, padding = (kernel[0], 1), (stride[0], 1), (padding[0], 0)
-            row = self._weight_rows(fmt, _arranged(weights, source, order, here))
+            pair = (parameters.taps(fmt) == 2 and kernel[1] > 1
+                    and len(source.order) <= parameters.lanes)
+            row = self._weight_rows(fmt, _arranged(weights, source, order, here), pair=pair)
+            if pair:
+                kernel = (kernel[0], -(-kernel[1] // 2))
             blocks = -(-len(source.order) // self._wide(fmt))
             passes = parameters.array.encoding(fmt).passes
             bias = layer.bias.astype(np.int64)
@@ -374,7 +408,7 @@ class _Builder:
             size=(height, width), column_groups=-(-width // parameters.groups), tiles=tiles,
             blocks=blocks, passes=passes, weight_row=row, format=fmt, shift=shift,
             requantize_row=self._requantize_rows(bias, multiplier.astype(np.int64), order),
-            interval=0)
+            halves=fmt is not None and self._halves(fmt), pair=pair, interval=0)
         interval = self._interval(operation.vectors, residual is not None)
         self.operations.append(replace(operation, interval=interval))
         self.memory.release(topology.released[node.name])

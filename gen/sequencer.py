@@ -21,13 +21,15 @@ def command_layout(*, banks: int, groups: int, depth: int, rows: int, parts: int
     Fields: ``valid``, whether a vector enters the arrays; ``first`` and ``last`` of a sum;
     ``residual``, whether a residual is fetched instead, and ``reached``, whether this tile has one;
     ``address`` of each bank; ``bank`` and ``stride``: group *g* takes the word of bank
-    ``(bank + g · stride) mod banks``; ``inside``, which groups' pixels are in the image; ``part``
-    of the word that a tile of single channels takes; ``weight_row``; ``pass``.
+    ``(bank + g · stride) mod banks``; ``inside``, which groups' pixels are in the image, and
+    ``beside``, which of those right of them; ``part`` of the word that a tile of single channels
+    takes, and ``half`` that a vector takes; ``weight_row``; ``pass``.
     """
     return data.StructLayout({
         "valid": 1, "first": 1, "last": 1, "residual": 1, "reached": 1,
         "address": data.ArrayLayout(index(depth), banks),
         "bank": index(banks), "stride": range(banks + 1), "inside": groups,
+        "beside": groups, "half": 1,
         "part": index(parts), "weight_row": index(rows), "pass_": index(passes),
     })
 
@@ -147,9 +149,9 @@ class Sequencer(wiring.Component):
             m.d.sync += [vector_here.eq(here), vector_here.row.eq(vector_here.row + 1),
                          vector_here.line.eq(vector_here.line + op.in_row)]
         with m.Elif(next_column):
-            bank, address = moved(vector_here.bank, vector_here.address, Value.cast(1),
+            bank, address = moved(vector_here.bank, vector_here.address, op.tap_columns,
                                   op.in_blocks)
-            m.d.sync += [vector_here.column.eq(vector_here.column + 1),
+            m.d.sync += [vector_here.column.eq(vector_here.column + op.tap_columns),
                          vector_here.bank.eq(bank), vector_here.address.eq(address)]
 
         # The residual's rows and columns advance with those of the output.
@@ -179,7 +181,7 @@ class Sequencer(wiring.Component):
         m.d.comb += [
             first.eq(Mux(residual, line + column + tile_block,
                          vector_here.line + vector_here.address
-                         + Mux(op.depthwise, tile_block, block))),
+                         + Mux(op.depthwise, tile_block, block >> op.halves))),
             blocks.eq(Mux(residual, op.residual_blocks, op.in_blocks)),
             last.eq(slot == op.vectors - 1),
         ]
@@ -196,14 +198,20 @@ class Sequencer(wiring.Component):
             command.part.eq(part),
             command.weight_row.eq(weight_row + (Mux(op.depthwise, part, 0) if shift else 0)),
             command.pass_.eq(pass_),
+            command.half.eq(op.halves & Mux(op.depthwise, self._upper(part), block[0])),
             *(command.address[b].eq(first + Mux(b < start_bank, blocks, 0))
               for b in range(self.banks)),
         ]
         inside_row = (vector_here.row >= 0) & (vector_here.row < op.in_height)
-        inside = []
-        for g in range(self.groups):
-            at = Signal(signed(columns_width), name=f"column_{g}")
-            m.d.comb += at.eq(vector_here.column + g * op.column_stride)
-            inside.append(inside_row & (at >= 0) & (at < op.in_width) | residual)
-        m.d.sync += command.inside.eq(Cat(*inside))
+        for beside, field in enumerate([command.inside, command.beside]):
+            inside = []
+            for g in range(self.groups):
+                at = Signal(signed(columns_width), name=f"column_{g}_{beside}")
+                m.d.comb += at.eq(vector_here.column + g * op.column_stride + beside)
+                inside.append(inside_row & (at >= 0) & (at < op.in_width) | residual)
+            m.d.sync += field.eq(Cat(*inside))
         return m
+
+    def _upper(self, part: Any) -> Any:
+        """Whether a part of a word is in its upper half."""
+        return (part >> (self.parts - 1).bit_length() - 1)[0] if self.parts > 1 else 0

@@ -20,9 +20,6 @@ __all__ = ["LaneDecoder", "WeightMemory"]
 CHUNK = 1024
 """Rows of a block memory 36 bits wide; the rows left over get a memory of their own."""
 
-DISTRIBUTED = 64
-"""Rows that are rather read from LUTs."""
-
 
 def _table(stored: Value, fmt: formats.WeightFormat, code: codes.LaneCode) -> Value:
     """Words of a power-of-two format, at most 5 bits, one LUT a bit."""
@@ -182,8 +179,8 @@ class WeightMemory(wiring.Component):
         outputs = []
         for first in range(0, len(packed), CHUNK):
             init = packed[first:first + CHUNK]
-            style = "distributed" if len(init) <= DISTRIBUTED else "block"
-            memory = Memory(shape=shape, depth=len(init), init=init, attrs={"ram_style": style})
+            memory = Memory(shape=shape, depth=len(init), init=init,
+                            attrs={"ram_style": "block"})
             m.submodules[f"{name}_{first // CHUNK}"] = memory
             port = memory.read_port()
             m.d.comb += port.addr.eq(self.row)

