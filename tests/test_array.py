@@ -10,7 +10,9 @@ from gen.parameters import ArrayParameters
 from gen.structures import STRUCTURES
 from tests.amaranth_testing import random_vectors, simulate
 
-SIZES = [(1, 1, 1), (1, 9, 1), (2, 3, 0), (5, 3, 2), (2, 16, 2), (1, 17, 1)]
+# Slices (of one sum), lanes, pipeline, and the share of cycles without a vector.
+SIZES = [(1, 1, 1, 0), (1, 9, 1, 0.4), (2, 3, 0, 0.4), (5, 3, 2, 0), (2, 16, 2, 0.4),
+         (1, 17, 1, 0)]
 PAIRS = [(name, scheme) for name, structure in STRUCTURES.items() for scheme in structure.ENCODINGS]
 
 
@@ -77,8 +79,7 @@ def accumulations(parameters, *, count, seed=0, longest=4):
 
 
 @pytest.mark.parametrize(("structure", "scheme"), PAIRS)
-@pytest.mark.parametrize(("slices", "lanes", "pipeline"), SIZES)
-@pytest.mark.parametrize("gap", [0, 0.4])
+@pytest.mark.parametrize(("slices", "lanes", "pipeline", "gap"), SIZES)
 def test_sums_and_cycles(structure, scheme, slices, lanes, pipeline, gap):
     cls = STRUCTURES[structure]
     parameters = ArrayParameters(

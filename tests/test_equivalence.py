@@ -24,7 +24,10 @@ LEAVES = {
 
 # Each code and mode that a structure takes, by a format that uses all of it.
 REFERENCE = {"int8": "quant8", "pot5": "doubleq"}
-FORMS = [(name, scheme, format, target) for name, structure in STRUCTURES.items()
+# What is mapped by hand, and 8-bit weights of one structure, by default.
+FORMS = [pytest.param(name, scheme, format, target, marks=[] if target == "xc7" and (
+             format == "pot5" or (name, scheme) == ("booth", "quant8")) else pytest.mark.slow)
+         for name, structure in STRUCTURES.items()
          for scheme, encodings in structure.ENCODINGS.items() for format in ("int8", "pot5")
          for target in structure.TARGETS if format in encodings
          and name not in ("paper", "dsp2")]
