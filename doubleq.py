@@ -27,10 +27,11 @@ def demo(output: Target = Path("rtl_out/demo"),
          json: Json = False) -> None:
     """The main job on the shipped network, from float to figures, in a few minutes.
 
-    Quantizes resnet8 on the digits with the three schemes, generates an array for each,
-    co-simulates a real layer on it, synthesizes it, and writes a report with plots.
+    Quantizes resnet8 on the digits with the three schemes, generates two arrays for each,
+    co-simulates a real layer on them, synthesizes them, has a whole network classify digits in
+    simulated hardware, and writes a report with plots.
 
-    JSON keys: networks, arrays, weights, report.
+    JSON keys: networks, arrays, core, weights, report.
 
     Example: doubleq demo --pes 16
     """

@@ -7,10 +7,11 @@ from typing import Any
 
 import files
 import svg
+from benchmarks import area_plots, network_plots
 
-__all__ = ["write"]
+__all__ = ["core_sections", "write"]
 
-COLOURS = {"quant8": "#4472c4", "doubleq": "#ed7d31", "doubleqext": "#70ad47", "paper": "#a5a5a5"}
+COLOURS = {"quant8": "#4472c4", "doubleq": "#ed7d31", "doubleqext": "#70ad47"}
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
@@ -64,32 +65,44 @@ def _weights(weights: dict[str, Any]) -> str:
     return svg.render(draw)
 
 
-def _luts(arrays: list[dict[str, Any]]) -> str:
-    def draw(axes: Any) -> None:
-        for x, array in enumerate(arrays):
-            for offset, value, colour in (
-                    (-0.2, array["synth"]["per_pe"]["lut"], COLOURS[array["scheme"]]),
-                    (0.2, array["paper_per_pe"].get("lut"), COLOURS["paper"])):
-                if value is not None:
-                    axes.bar(x + offset, value, 0.38, color=colour)
-                    axes.annotate(f"{value:.1f}", (x + offset, value), ha="center", va="bottom")
-        axes.set_xticks(range(len(arrays)), [array["scheme"] for array in arrays])
-        axes.set_ylabel("LUT per PE (grey: the paper)")
+def core_sections(core: dict[str, Any]) -> list[str]:
+    """Of a report, what ``demo.classify`` found: the classes, the schedule and the memory."""
+    schedule, images = core["schedule"], core["images"]
+    right = sum(image["label"] == image["class"] for image in images)
+    return [
+        "<h2>A whole network in hardware</h2>",
+        f"<p>{html.escape(core['top'])}, structure {html.escape(core['structure'])}, takes "
+        f"{schedule['image_cycles']:,} cycles an image and classified {right} of {len(images)} "
+        f"images right; {core['mismatches']} mismatches in {core['logits']} logits, Verilog "
+        f"against the golden model, and in the cycles.</p>",
+        _table(["digit", "class", "logit", "cycles"],
+               [list(image.values()) for image in images]),
+        "<h3>Layers in time</h3>", network_plots.time_chart(schedule["layers"]),
+        f"<p class=note>The area is work: {schedule['utilization']:.1f} % of the multiplications "
+        f"possible on {core['pes']} PEs are done.</p>",
+        _table(["layer", "kind", "format", "multiplications", "cycles", "utilization, %"],
+               [[layer[key] for key in ("name", "kind", "format", "macs", "cycles", "utilization")]
+                for layer in schedule["layers"]]),
+        "<h3>Activation memory over layers</h3>",
+        network_plots.memory_map(schedule["layers"], schedule["tensors"],
+                                 schedule["memory"]["depth"]),
+        f"<p class=note>{schedule['memory']['activation_bits'] / 8000:.2f} kB; the input has a "
+        f"place of its own, so that the next image is received while one is computed. Weights: "
+        f"{schedule['memory']['weight_bits'] / 8000:.2f} kB.</p>",
+    ]
 
-    return svg.render(draw)
 
-
-def write(result: dict[str, Any], path: Path, *, note: str) -> None:
+def write(result: dict[str, Any], path: Path, *, note: str, timing_note: str) -> None:
     """Writes the report of a demonstration.
 
     Parameters
     ----------
     result : dict
-        ``networks``, ``arrays`` and ``weights`` as ``demo.run`` makes them.
+        ``networks``, ``arrays``, ``core`` and ``weights`` as ``demo.run`` makes them.
     path : path
         The HTML file.
-    note : :class:`str`
-        What to say of the areas.
+    note, timing_note : :class:`str`
+        What to say of the areas, and of the clock frequencies.
 
     Raises
     ------
@@ -97,6 +110,7 @@ def write(result: dict[str, Any], path: Path, *, note: str) -> None:
         If ``path`` cannot be written.
     """
     networks, arrays = result["networks"], result["arrays"]
+    areas = [array["area"] for array in arrays]
     sections = [
         f"<p>{networks[0]['images']} held-out images. Float, fake-quantized and integer are the "
         f"same network before quantization, with rounded reals, and as the hardware computes.</p>",
@@ -109,20 +123,24 @@ def write(result: dict[str, Any], path: Path, *, note: str) -> None:
         "<h2>Accuracy against memory</h2>", _accuracy(networks),
         "<h2>Weights before and after</h2>", _weights(result["weights"]),
         "<h2>Proof</h2>",
-        _table(["array", "layer", "vectors", "cycles", "accumulators", "mismatches"],
-               [(a["cosim"]["top"], a["cosim"]["layers"][0]["layer"], a["cosim"]["vectors"],
-                 a["cosim"]["cycles"], a["cosim"]["accumulators"], a["cosim"]["mismatches"])
-                for a in arrays]),
+        _table(["array", "structure", "layer", "vectors", "cycles", "accumulators", "mismatches"],
+               [(a["cosim"]["top"], a["structure"], a["cosim"]["layers"][0]["layer"],
+                 a["cosim"]["vectors"], a["cosim"]["cycles"], a["cosim"]["accumulators"],
+                 a["cosim"]["mismatches"]) for a in arrays]),
         "<p class=note>Every sum and the cycle in which it appears, Verilog against the golden "
         "model.</p>",
-        "<h2>Area</h2>", _luts(arrays),
-        _table(["scheme", "PEs", "LUT", "FF", "LUT/PE", "paper", "FF/PE", "paper"],
-               [(a["scheme"], a["pes"], a["synth"]["total"]["lut"], a["synth"]["total"]["ff"],
-                 float(a["synth"]["per_pe"]["lut"]), a["paper_per_pe"].get("lut"),
-                 float(a["synth"]["per_pe"]["ff"]), a["paper_per_pe"].get("ff"))
-                for a in arrays]),
+        "<h2>Area</h2>", area_plots.per_pe(areas),
+        _table(["scheme", "structure", "PEs", "LUT", "FF", "LUT/PE", "paper", "FF/PE", "paper"],
+               [(a["parameters"]["scheme"], a["parameters"]["structure"], a["parameters"]["pes"],
+                 a["total"]["lut"], a["total"]["ff"], float(a["per_pe"]["lut"]),
+                 a["paper"]["lut_per_pe"], float(a["per_pe"]["ff"]), a["paper"]["ff_per_pe"])
+                for a in areas]),
         f"<p class=note>{html.escape(note)} The paper's Quant8 spends one DSP a PE; ours here none."
         f"</p>",
+        "<h2>Throughput against area</h2>", area_plots.throughput(areas),
+        f"<p class=note>A multiplication and addition are two operations. Fmax: "
+        f"{html.escape(timing_note)}</p>",
+        *core_sections(result["core"]),
     ]
     files.write_text(path, "<!doctype html><html lang=en><meta charset=utf-8><title>DoubleQ</title>"
                            f"<style>{STYLE}</style><h1>DoubleQ</h1>" + "\n".join(sections)

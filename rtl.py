@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["RTL", "SCHEMA", "SIDECAR", "netlist_name", "read_netlist", "read_rtl"]
+__all__ = ["LOAD", "RTL", "SCHEMA", "SIDECAR", "netlist_name", "read_netlist", "read_rtl"]
 
 SCHEMA = 2
 SIDECAR = "sidecar.json"
+LOAD = "weights.bin"
 
 
 @dataclass(frozen=True)

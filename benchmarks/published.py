@@ -1,4 +1,4 @@
-"""The paper's published figures, as far as they are known here.
+"""The paper's published figures, and those of others' accelerators, as far as they are known here.
 
 See et al., *DoubleQExt: Hardware and Memory Efficient CNN Through Two Levels of Quantization*,
 IEEE Access 9, 2021. Areas are Vivado's on an Artix-7, with everything in the array counted; memory
@@ -9,9 +9,9 @@ guess.
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["ACCURACY_LOSS", "AREA_PER_PE", "COMPRESSION", "DSP_FF", "DSP_LUT", "LAYOUT_LUT",
-           "MEMORY_KB", "MEMORY_SAVED", "NOTE", "OTHERS_COMPRESSION", "RESNET20_CURVE",
-           "RESNET20_FLOAT", "Area", "area", "compare"]
+__all__ = ["ACCURACY_LOSS", "AREA_PER_PE", "COMPRESSION", "DSP_FF", "DSP_LUT", "INT8_SHARE",
+           "LAYOUT_LUT", "MEMORY_KB", "MEMORY_SAVED", "NOTE", "OTHERS_COMPRESSION", "PEERS",
+           "RESNET20_CURVE", "RESNET20_FLOAT", "Area", "Peer", "area", "compare"]
 
 NOTE = ("Ours are post-synthesis figures of an open tool, yosys; the paper's are Vivado's. "
         "They show the size of a difference, not its last digit.")
@@ -39,6 +39,9 @@ ACCURACY_LOSS = {"doubleq": 7.28, "doubleqext": 1.19}
 MEMORY_SAVED = {"doubleq": 37.50, "doubleqext": 23.05}
 """Memory that the same ResNet-20 saves against Quant8, in percent (abstract)."""
 
+INT8_SHARE = 1 - MEMORY_SAVED["doubleqext"] / MEMORY_SAVED["doubleq"]
+"""Share of the weights of its DoubleQExt that are 8-bit ones."""
+
 MEMORY_KB: dict[str, dict[str, tuple[float, ...]]] = {
     "mnist": {"float": (21.00,), "quant8": (5.25,), "doubleq": (3.28,)},
     "resnet20": {"quant8": (270.26,), "doubleq": (168.91,),
@@ -63,6 +66,40 @@ OTHERS_COMPRESSION: dict[str, float | None] = {"SegLog": None, "BRSLog, 5 bits":
 """Compression ratios of segmented logarithmic quantization against float. SegLog's in Table 9 is
 not known; that of its authors' later form is theirs (Xu et al., *Base-Reconfigurable Segmented
 Logarithmic Quantization*, Journal of Signal Processing Systems 92, 2020)."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Another accelerator of a network for CIFAR-10's images, as its authors measured it.
+
+    Parameters
+    ----------
+    name, network, device : :class:`str`
+        What it is, what it computes, and the FPGA or board.
+    images_per_second : :class:`float`
+        Images a second, one at a time or many.
+    top1 : :class:`float` or None
+        Top-1 accuracy in percent.
+    lut, dsp : :class:`float` or None
+        LUTs and DSPs.
+    """
+
+    name: str
+    network: str
+    device: str
+    images_per_second: float
+    top1: float | None = None
+    lut: float | None = None
+    dsp: float | None = None
+
+
+PEERS = (
+    Peer("Tensil, 16 bit", "ResNet-20", "ZCU104", 293.6),
+    Peer("NN2FPGA", "ResNet-20", "KV260", 7601, top1=91.3, lut=65_000, dsp=636),
+    Peer("FINN", "CNV-W1A1", "Arty A7-100T", 659, top1=84.5),
+    Peer("hls4ml", "RN07", "Arty A7-100T", 30.1, top1=83.5),
+)
+"""Figures on hardware, on other devices than ours and partly for other networks."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from benchmarks.published import (
 )
 
 __all__ = ["DOUBLEQ_AS_PUBLISHED", "FLOAT", "QUANT8", "QUANT8_AS_PUBLISHED", "Table", "is_papers",
-           "markdown", "tables"]
+           "lines", "markdown", "tables"]
 
 FLOAT, QUANT8 = "float", "Quant8"
 QUANT8_AS_PUBLISHED, DOUBLEQ_AS_PUBLISHED = "Quant8 as published", "DoubleQ as published"
@@ -144,17 +144,22 @@ def _cell(value: Any) -> str:
     return f"{value:,.2f}" if isinstance(value, float) else str(value)
 
 
+def lines(table: Table) -> list[str]:
+    """A table as lines of Markdown, under its title."""
+    return [f"## {table.title}", "", "| " + " | ".join(table.columns) + " |",
+            "|" + "---|" * len(table.columns),
+            *("| " + " | ".join(map(_cell, row)) + " |" for row in table.rows), ""]
+
+
 def markdown(content: Mapping[str, Any]) -> str:
     """Tables and plots as Markdown."""
-    lines = [f"# Accuracy of {content['model']}", "",
-             f"`{content['checkpoint']}` (SHA-256 {content['checkpoint_sha256'][:16]}…).", "",
-             INTRODUCTION.format(**content)]
+    text = [f"# Accuracy of {content['model']}", "",
+            f"`{content['checkpoint']}` (SHA-256 {content['checkpoint_sha256'][:16]}…).", "",
+            INTRODUCTION.format(**content)]
     for table in tables(content):
-        lines += [f"## {table.title}", "", "| " + " | ".join(table.columns) + " |",
-                  "|" + "---|" * len(table.columns),
-                  *("| " + " | ".join(map(_cell, row)) + " |" for row in table.rows), ""]
+        text += lines(table)
     if is_papers(content) and content["model"] == "resnet20":
-        lines += [f"The paper's float ResNet-20 has {RESNET20_FLOAT} % on the whole test set.", ""]
-    lines += ["## Plots", ""]
-    lines += [f"![{name}]({name})" for name in content["files"] if name.endswith(".svg")]
-    return "\n".join(lines) + "\n"
+        text += [f"The paper's float ResNet-20 has {RESNET20_FLOAT} % on the whole test set.", ""]
+    text += ["## Plots", ""]
+    text += [f"![{name}]({name})" for name in content["files"] if name.endswith(".svg")]
+    return "\n".join(text) + "\n"

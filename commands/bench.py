@@ -16,6 +16,7 @@ from commands.options import (
     Target,
     Workers,
     application,
+    integers,
     numbers,
 )
 from console import Output
@@ -106,6 +107,85 @@ def accuracy(
             setup, output, chosen, groups=tuple(filter(None, rows.split(","))),
             calibration_images=calibration_images, selection_images=selection_images,
             progress=progress)
+    for table in tables(result):
+        out.table(table.title, table.columns, table.rows)
+    out.say(f"written to {output}: {', '.join(result['files'])}")
+    out.result({**result, "output": str(output)})
+
+
+@app.command()
+def area(
+        output: Target,
+        pes: Annotated[str, typer.Option(
+            help="Layouts, commas: numbers of PEs, or slices x lanes.")] = "9,64,2x32,512",
+        structures: Annotated[str | None, typer.Option(
+            help="Structures of the dot product, commas; all by default.")] = None,
+        device: Annotated[str, typer.Option(help="xc7a100t or xczu9eg.")] = "xc7a100t",
+        model: Annotated[Path | None, typer.Option(
+            help="Also fit the model behind 'generate array --fit', and write it here.")] = None,
+        executor: Executor = "processes",
+        workers: Workers = None,
+        scheduler: Scheduler = None,
+        json: Json = False) -> None:
+    """Measure area and estimate throughput of every structure, beside the paper's figures.
+
+    Writes area.json, area.md and plots. Every synthesis is a job, and what is finished stays in the
+    folder as long as the Verilog stays the same.
+
+    JSON keys: schema, device, yosys, rows, files (benchmarks/area.py describes them), output.
+
+    Example: doubleq bench area --pes 9 --structures merged -o area
+    """
+    import jobs
+    from benchmarks.area import bench_area, tables
+    from gen.structures import STRUCTURES
+    out = Output(json)
+    with (jobs.executor(executor, workers=workers, scheduler=scheduler) as chosen,
+          out.progress() as progress):
+        result = bench_area(
+            output, chosen, layouts=pes, device=device, model=model, progress=progress,
+            structures=tuple(STRUCTURES) if structures is None else tuple(structures.split(",")))
+    for table in tables(result):
+        out.table(table.title, table.columns, table.rows)
+    out.say(f"written to {output}: {', '.join(result['files'])}")
+    out.result({**result, "output": str(output)})
+
+
+@app.command("network")
+def bench_network(
+        nets: Annotated[list[Path], typer.Argument(help="Artefacts of 'doubleq quantize'.")],
+        output: Target,
+        pes: Annotated[str, typer.Option(help="PEs, commas.")] = "256,512,1024",
+        structures: Annotated[str | None, typer.Option(
+            help="Structures of the dot product, commas; all by default.")] = None,
+        device: Annotated[str, typer.Option(help="xc7a100t or xczu9eg.")] = "xc7a100t",
+        clock: Annotated[float, typer.Option(help="MHz that images/s are given for.")] = 100.0,
+        synth: Annotated[bool, typer.Option("--synth", help="Synthesize: minutes a core.")] = False,
+        executor: Executor = "processes",
+        workers: Workers = None,
+        scheduler: Scheduler = None,
+        json: Json = False) -> None:
+    """Measure whole networks on cores of every structure, beside published accelerators.
+
+    Writes network.json, network.md and time charts. Every core is a job, and what is finished stays
+    in the folder. Cycles and memory are exact, areas and clocks are those of syntheses.
+
+    JSON keys: schema, device, clock_mhz, rows, peers, files (benchmarks/network.py describes them),
+    output.
+
+    Example: doubleq bench network nets/digits --pes 16,64 -o network
+    """
+    import jobs
+    from benchmarks.network import bench_network as run
+    from benchmarks.network import tables
+    from gen.structures import STRUCTURES
+    out = Output(json)
+    with (jobs.executor(executor, workers=workers, scheduler=scheduler) as chosen,
+          out.progress() as progress):
+        result = run(
+            nets, output, chosen, pes=integers("--pes", pes), device=device, clock_mhz=clock,
+            synth=synth, progress=progress,
+            structures=tuple(STRUCTURES) if structures is None else tuple(structures.split(",")))
     for table in tables(result):
         out.table(table.title, table.columns, table.rows)
     out.say(f"written to {output}: {', '.join(result['files'])}")

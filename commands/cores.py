@@ -24,38 +24,55 @@ def generate_network(
         target: Annotated[str, typer.Option(help="portable or xc7.")] = "portable",
         dsp: Annotated[bool, typer.Option("--dsp", help="Multipliers may use DSPs.")] = False,
         pipeline: Annotated[int, typer.Option(help="Adder levels a register, 0 for none.")] = 1,
+        weights: Annotated[str, typer.Option(
+            help="rom: fixed, or load: through a port, from weights.bin.")] = "rom",
+        like: Annotated[Path | None, typer.Option(
+            help="Instead of all knobs: a core with --weights load, whose hardware it shall "
+            "be.")] = None,
         json: Json = False) -> None:
     """Generate the accelerator of a whole network: image in, logits out, weights inside.
 
+    Beside the Verilog is a C header with sizes, ports, and the map of what is loaded.
+
     JSON keys: schema, kind, generator, top, verilog, verilog_sha256, artefact, parameters,
-    image_cycles, macs, memory, layers, ports, tools (the sidecar's, which gen/export_core.py
-    describes), output.
+    image_cycles, macs, memory, layers, load, ports, tools, files (the sidecar's, which
+    gen/export_core.py describes), output.
 
     Example: doubleq generate network nets/digits --pes 16 -o rtl_out/digits_16
     """
-    from gen.core_parameters import core_from_pes
-    from gen.export import required_accumulator_bits
-    from gen.export_core import write_core
+    from gen.core_parameters import core_for
+    from gen.export_core import write_core, write_weights
     from models import network
+    from rtl import LOAD, read_rtl
     out = Output(json)
+    if like and (pes, groups, structure, tree, target, dsp, pipeline, weights) != (
+            64, None, None, "ternary", "portable", False, 1, "rom"):
+        raise ValueError("--like takes all knobs from the other core")
     artefact = network.load(net)
     with out.progress() as progress:
-        progress(f"generating {pes} PEs", 0.0)
-        parameters = core_from_pes(
-            pes, groups=groups, scheme=artefact.scheme, tree=tree, target=target, dsp=dsp,
-            structure=structure or ("merged" if artefact.scheme == "doubleq" else "booth"),
-            pipeline=pipeline, accumulator_bits=max(required_accumulator_bits(artefact), 16))
-        sidecar = write_core(artefact, parameters, output)
+        if like:
+            progress(f"generating a core like {like}", 0.0)
+            sidecar = write_weights(artefact, read_rtl(like), output)
+        else:
+            progress(f"generating {pes} PEs", 0.0)
+            sidecar = write_core(artefact, core_for(
+                artefact, pes, groups=groups, tree=tree, target=target, dsp=dsp,
+                structure=structure or ("merged" if artefact.scheme == "doubleq" else "booth"),
+                pipeline=pipeline, weights=weights), output)
+    parameters, load = sidecar["parameters"], sidecar["load"]
+    pes = parameters["pes"]
     cycles, memory = sidecar["image_cycles"], sidecar["memory"]
     out.table(f"{output / sidecar['verilog']}",
               ["layer", "kind", "format", "sets", "interval", "cycles", "PE cycles used, %"],
               [(layer["name"], layer["kind"], layer["format"], layer["sets"], layer["interval"],
-                layer["cycles"], 100 * layer["macs"] / (layer["cycles"] * parameters.pes))
+                layer["cycles"], 100 * layer["macs"] / (layer["cycles"] * pes))
                for layer in sidecar["layers"]])
-    out.say(f"{parameters.pes} PEs in {parameters.groups} groups: {cycles:,} cycles an image, "
-            f"{100 * sidecar['macs'] / (cycles * parameters.pes):.1f} % of PE cycles used; "
+    out.say(f"{pes} PEs in {parameters['groups']} groups: {cycles:,} cycles an image, "
+            f"{100 * sidecar['macs'] / (cycles * pes):.1f} % of PE cycles used; "
             f"{memory['weight_bits'] / 8000:.2f} kB of weights, "
             f"{memory['activation_bits'] / 8000:.2f} kB of activations")
+    if load:
+        out.say(f"{output / LOAD}: {load['words']:,} words to load")
     out.result({**sidecar, "output": str(output)})
 
 

@@ -21,7 +21,11 @@ def generate_array(
         slices: Annotated[int | None, typer.Option(help="Outputs at a time, 1 to 128.")] = None,
         layout: Annotated[str | None, typer.Option(
             help="paper-9, paper-512 or paper-1024 instead of --pes.")] = None,
-        structure: Annotated[str, typer.Option(help="Structure of the dot product.")] = "paper",
+        fit: Annotated[str | None, typer.Option(
+            help="Instead of --pes: the most throughput within a share of a device, as "
+            "xc7a100t:50%.")] = None,
+        structure: Annotated[str | None, typer.Option(
+            help="Structure of the dot product: paper, or what --fit chooses.")] = None,
         tree: Annotated[str, typer.Option(help="Adder tree.")] = "binary",
         target: Annotated[str, typer.Option(help="portable or xc7.")] = "portable",
         dsp: Annotated[bool, typer.Option("--dsp", help="Multipliers may use DSPs.")] = False,
@@ -33,37 +37,66 @@ def generate_array(
         json: Json = False) -> None:
     """Generate a MAC array: slices of PEs with adder tree and accumulator.
 
+    --fit chooses structure, tree, target, slices and lanes. Where the scheme has 8-bit weights and
+    powers of two, MACs count as they are mixed in --network, or else as the weights are in the
+    paper's DoubleQExt.
+
     JSON keys: schema, kind, generator, top, verilog, verilog_sha256, artefact, parameters,
     latency, interval, activations, encodings, ports, tools (the sidecar's, which gen/export.py
-    describes), output.
+    describes), fit (Choice in gen/fit.py; null without --fit), output.
 
     Example: doubleq generate array --scheme doubleq --pes 16 -o rtl_out/doubleq_16
     """
+    from dataclasses import asdict
+
+    from benchmarks.published import INT8_SHARE
+    from gen.estimate import load
     from gen.export import required_accumulator_bits, write_array
+    from gen.fit import choose, parse_budget
     from gen.parameters import LAYOUTS, ArrayParameters, from_pes
     from models import network as artefact
     out = Output(json)
-    if (pes is None) == (layout is None):
-        raise ValueError("an array takes either --pes or --layout")
+    if [pes, layout, fit].count(None) != 2:
+        raise ValueError("an array takes one of --pes, --layout and --fit")
+    if fit is not None and (slices, tree, target, dsp, pipeline) != (
+            None, "binary", "portable", False, 1):
+        raise ValueError("--fit chooses slices, tree, target, DSPs and pipeline itself")
     if layout is not None and layout not in LAYOUTS:
         raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}")
     if layout is not None and slices is not None:
         raise ValueError("--layout already says the slices")
-    rows, lanes = LAYOUTS[layout] if layout else from_pes(pes or 0, slices=slices)
     sized = artefact.load(network) if network else None
     needed = max(required_accumulator_bits(sized), 16) if sized else None
     if needed and accumulator_bits and accumulator_bits < needed:
         raise ValueError(f"accumulator width must be at least {needed} bits for {network}, "
                          f"not {accumulator_bits}")
-    parameters = ArrayParameters(
-        scheme=scheme, slices=rows, lanes=lanes, structure=structure, tree=tree, target=target,
-        dsp=dsp, pipeline=pipeline, accumulator_bits=accumulator_bits or needed or 32)
+    bits = accumulator_bits or needed or 32
+    chosen = None
+    if fit is None:
+        rows, lanes = LAYOUTS[layout] if layout else from_pes(pes or 0, slices=slices)
+        parameters = ArrayParameters(
+            scheme=scheme, slices=rows, lanes=lanes, structure=structure or "paper", tree=tree,
+            target=target, dsp=dsp, pipeline=pipeline, accumulator_bits=bits)
+    else:
+        chosen = choose(load(), scheme, parse_budget(fit), structure=structure,
+                        int8_share=sized.int8_share if sized else INT8_SHARE,
+                        accumulator_bits=bits)
+        parameters = chosen.parameters
     with out.progress() as progress:
         progress(f"generating {parameters.pes} PEs", 0.0)
         sidecar = write_array(parameters, output, artefact_hash=sized.hash if sized else None)
-    out.say(f"{output / sidecar['verilog']}: {parameters.pes} PEs ({rows} slices of {lanes}), "
-            f"latency {sidecar['latency']} cycles, {parameters.accumulator_bits}-bit accumulators")
-    out.result({**sidecar, "output": str(output)})
+    out.say(f"{output / sidecar['verilog']}: {parameters.pes} PEs ({parameters.slices} slices of "
+            f"{parameters.lanes}), latency {sidecar['latency']} cycles, "
+            f"{parameters.accumulator_bits}-bit accumulators")
+    if chosen:
+        out.table(f"{parameters.structure} for {fit}, predicted",
+                  ["resource", "array", "budget", "model off by up to, %"],
+                  [(kind.upper(), round(chosen.predicted[kind]), int(chosen.budget[kind]),
+                    100 * chosen.error[kind]) for kind in chosen.budget])
+        mhz = 1000 / chosen.predicted["delay_ns"]
+        out.say(f"{chosen.gmacs:.1f} GMAC/s at an estimated {mhz:.0f} MHz (off by up to "
+                f"{100 * chosen.error['delay_ns']:.1f} %); what binds: {', '.join(chosen.binds)}")
+    out.result({**sidecar, "fit": chosen and asdict(chosen), "output": str(output)})
 
 
 @app.command()

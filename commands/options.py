@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from models.data import Images
 
 __all__ = ["Data", "Executor", "Json", "Model", "Net", "PerChannel", "Rtl", "Scheduler", "Scheme",
-           "Seed", "Target", "Workers", "application", "numbers", "read_images"]
+           "Seed", "Target", "Workers", "application", "integers", "numbers", "read_images"]
 
 Json = Annotated[bool, typer.Option(
     "--json", help="One JSON object on standard output, all else on standard error.")]
@@ -48,3 +48,12 @@ def numbers(option: str, text: str | None) -> tuple[float, ...] | None:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise ValueError(f"{option} must be numbers separated by commas, not {text!r}") from None
+
+
+def integers(option: str, text: str) -> tuple[int, ...]:
+    """Whole numbers separated by commas; an error names ``option``."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"{option} must be whole numbers separated by commas, "
+                         f"not {text!r}") from None

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from amaranth import Array as Select
-from amaranth import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -14,8 +14,10 @@ from gen.activations import ActivationMemory
 from gen.array import Array
 from gen.core_parameters import CoreParameters
 from gen.hierarchy import place
+from gen.loader import WORD, Loader
 from gen.program import make_program
 from gen.receiver import PIXEL, Receiver
+from gen.requantizer import RequantizerRanges
 from gen.schedule import make_schedule
 from gen.sequencer import Sequencer, command_layout
 from gen.sequencer import index as indices
@@ -41,6 +43,9 @@ class Core(wiring.Component):
         The artefact.
     parameters : :class:`CoreParameters`
         The knobs.
+    ranges : :class:`RequantizerRanges` or None
+        Of the requantizers, where not those that the network needs, and a bit more where weights
+        are loaded.
 
     Attributes
     ----------
@@ -50,6 +55,11 @@ class Core(wiring.Component):
         Cycles of each layer.
     image_cycles : :class:`int`
         Cycles of an image, once it is there and where logits never wait.
+    latency : :class:`int`
+        Cycles from the first byte of an image to its last logit, where nothing waits.
+    contents : dict of :class:`gen.loader.Content`
+        What the memories of weights, by format, and ``constants``, biases and multipliers, hold, in
+        the order of loading.
 
     Members
     -------
@@ -67,18 +77,31 @@ class Core(wiring.Component):
         Cycles that the last image took.
     short, long : :py:`Out(1)`
         As of :class:`gen.receiver.Receiver`.
+    load : :py:`In(stream.Signature(WORD))`
+        Words for the memories, taken between images and before the next one; this and what
+        follows only where weights are loaded.
+    loaded : :py:`Out(1)`
+        As of :class:`gen.loader.Loader`; images wait until it is high.
+    load_error : :py:`Out(1)`
+        Its ``error``.
 
     Raises
     ------
     :exc:`ValueError`
-        If a layer cannot be mapped: its name and why.
+        If a layer cannot be mapped: its name and why; or if ``ranges`` do not suffice.
     """
 
-    def __init__(self, network: Network, parameters: CoreParameters) -> None:
+    def __init__(self, network: Network, parameters: CoreParameters, *,
+                 ranges: RequantizerRanges | None = None) -> None:
         self.network, self.parameters = network, parameters
         self.arrays = [Array(parameters.array) for _ in range(parameters.groups)]
         self.schedule = make_schedule(network, parameters, latency=self.arrays[0].latency)
         schedule, self.program = self.schedule, make_program(self.schedule)
+        load = parameters.weights == "load"
+        needed = self.program.requantizer
+        # A bit more than this network needs, for those that are loaded in its place.
+        self.ranges = ranges or needed.widened(1 if load else 0)
+        self.ranges.check(needed)
         self.op = self.program.layout
         self.parts = parameters.wide // parameters.channels
         banks, depth = schedule.banks, schedule.depth
@@ -94,12 +117,15 @@ class Core(wiring.Component):
         self.weights = WeightMemory(
             content=schedule.weights,
             encodings=structure.ENCODINGS[parameters.array.scheme],
-            shape=self.arrays[0].slices[0].dot.weight_shape)
+            shape=self.arrays[0].slices[0].dot.weight_shape, load=load)
         self.writer = Writer(
-            op=self.op, ranges=self.program.requantizer, groups=parameters.groups,
+            op=self.op, ranges=self.ranges, groups=parameters.groups,
             channels=parameters.channels, requantizers=parameters.requantizers, parts=self.parts,
             banks=banks, depth=depth, accumulator_bits=parameters.array.accumulator_bits,
-            biases=schedule.biases, multipliers=schedule.multipliers, dsp=parameters.array.dsp)
+            biases=schedule.biases, multipliers=schedule.multipliers, load=load,
+            dsp=parameters.array.dsp)
+        self.contents = {**self.weights.contents, "constants": self.writer.content}
+        self.loader = Loader(self.contents) if load else None
         first = schedule.operations[0].node
         packed = schedule.packed > 1
         self.receiver = Receiver(
@@ -112,6 +138,8 @@ class Core(wiring.Component):
             "logits": Out(stream.Signature(LOGITS)),
             "enable": In(1), "busy": Out(1), "done": Out(1), "cycles": Out(32),
             "short": Out(1), "long": Out(1),
+            **({"load": In(stream.Signature(WORD)), "loaded": Out(1), "load_error": Out(1)}
+               if load else {}),
         })
 
     # From a layer's first cycle to its first vector's entry into the arrays, and from the last
@@ -133,6 +161,13 @@ class Core(wiring.Component):
     @property
     def image_cycles(self) -> int:
         return sum(self.layer_cycles.values()) + 1
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the first byte of an image to its last logit, where nothing waits."""
+        classes = self.network.topology.classes
+        rows = -(-classes // self.parameters.requantizers)
+        return self.receiver.cycles + self.image_cycles + classes + rows - 1
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -164,10 +199,13 @@ class Core(wiring.Component):
             self.short.eq(receiver.short), self.long.eq(receiver.long),
         ]
         m.d.sync += counter.eq(counter + 1)
+        begin = receiver.full & self.enable
+        if self.loader:
+            begin &= self._load(m, platform, writer, weights)
         with m.FSM():
             with m.State("IMAGE"):
                 m.d.sync += [layer.eq(0), counter.eq(1)]
-                with m.If(receiver.full & self.enable):
+                with m.If(begin):
                     m.next = "FETCH"
             with m.State("FETCH"):
                 m.d.comb += self.busy.eq(1)
@@ -238,6 +276,18 @@ class Core(wiring.Component):
             self._maximum(m, op, entering, words, writer)
         self._residuals(m, op, entering, words, writer)
         return m
+
+    def _load(self, m: Module, platform: Any, writer: Any, weights: Any) -> Value:
+        """The loader; whether an image may begin: a load that is offered goes first."""
+        loader = place(m, platform, "loader", self.loader)
+        wiring.connect(m, wiring.flipped(self.load), loader.words)
+        m.d.comb += [
+            loader.enable.eq(~self.busy),
+            self.loaded.eq(loader.loaded), self.load_error.eq(loader.error),
+            writer.load.eq(loader.o.constants),
+            *(weights.load[name].eq(loader.o[name]) for name in self.weights.contents),
+        ]
+        return loader.loaded & ~self.load.valid
 
     def _word(self, m: Module, memory: Any, op: Any, command: Any, g: int
               ) -> tuple[Signal, Signal]:

@@ -1,13 +1,17 @@
+# amaranth: UnusedElaboratable=no
 """The knobs of a core, the accelerator of a whole network."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from gen.dot import sum_bits
+from gen.export import required_accumulator_bits
 from gen.parameters import ArrayParameters
 from gen.structures import STRUCTURES
 from models import codes
+from models.network import Network
 
-__all__ = ["WEIGHTS", "CoreParameters", "core_from_pes"]
+__all__ = ["WEIGHTS", "CoreParameters", "core_for", "core_from_pes"]
 
 WEIGHTS = ("rom", "load")
 
@@ -30,7 +34,7 @@ class CoreParameters:
     requantizers : :class:`int`
         Output channels of each group requantized in a cycle; a divisor of the slices.
     weights : :class:`str`
-        ``rom``: fixed at synthesis; ``load``: written through a port of their own.
+        ``rom``: fixed at synthesis; ``load``: written through a port.
 
     Raises
     ------
@@ -117,3 +121,21 @@ def core_from_pes(pes: int, *, groups: int | None = None, weights: str = "rom", 
     parameters = ArrayParameters(slices=channels, lanes=PREFERRED_LANES, **array)
     return CoreParameters(array=parameters, groups=wanted, requantizers=min(4, channels),
                           weights=weights)
+
+
+def core_for(network: Network, pes: int, **knobs: Any) -> CoreParameters:
+    """As :func:`core_from_pes`, for the scheme of ``network``, with accumulators as narrow as the
+    network and the structure allow; a bit more where weights are loaded, for those of another.
+
+    Raises
+    ------
+    :exc:`ValueError`
+        If there is no such core.
+    """
+    core = core_from_pes(pes, **{"scheme": network.scheme, **knobs})
+    array = core.array
+    dot = STRUCTURES[array.structure](
+        scheme=array.scheme, lanes=array.lanes, tree=array.tree, target=array.target,
+        dsp=array.dsp, pipeline=array.pipeline)
+    bits = max(16, sum_bits(dot), required_accumulator_bits(network) + (core.weights == "load"))
+    return replace(core, array=replace(array, accumulator_bits=bits))

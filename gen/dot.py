@@ -16,7 +16,7 @@ from amaranth.lib.wiring import In, Member, Out
 
 from models import codes, formats
 
-__all__ = ["POWERS_OF_TWO", "DotProduct", "Encoding", "check", "members"]
+__all__ = ["POWERS_OF_TWO", "DotProduct", "Encoding", "check", "members", "sum_bits"]
 
 Values = range
 
@@ -151,6 +151,11 @@ def check(structure: Any, *, scheme: str, lanes: int, tree: str, target: str, ds
                 f"{name} {knob} must be one of {', '.join(map(str, known))}, not {value!r}")
     if type(lanes) is not int or lanes < 1:
         raise ValueError(f"{name} lanes must be a positive integer, not {lanes!r}")
+
+
+def sum_bits(dot: Any) -> int:
+    """Width of the accumulators that the sums of ``dot`` need."""
+    return Shape.cast(range(min(dot.range[0], -1), dot.range[-1] + 1)).width
 
 
 def members(structure: Any, *, scheme: str, lanes: int, weight_shape: Any,

@@ -1,4 +1,4 @@
-"""Export of a core: Verilog, and a sidecar that says what it is.
+"""Export of a core: Verilog, a C header, what is loaded, and a sidecar that says what it is.
 
 Of the sidecar, ``schema``, ``generator``, ``top``, ``verilog``, ``verilog_sha256``, ``artefact``,
 ``ports`` and ``tools`` are as ``gen.export`` describes; ``kind`` is ``core``. Besides:
@@ -18,9 +18,29 @@ Of the sidecar, ``schema``, ``generator``, ``top``, ``verilog``, ``verilog_sha25
     ``vectors`` of a set, ``interval`` between sets, ``cycles`` of the layer, and ``tensor``, where
     its output lies (null for the logits): ``base``, ``blocks``, ``columns``, ``height``, ``width``
     and ``order``, as ``gen.schedule.Tensor`` describes.
+``files``
+    SHA-256 by name of what lies beside: the header of ``gen.header``, and ``weights.bin`` where
+    weights are loaded.
+``load``
+    Null where weights are fixed. Else: ``words`` of a load, 32 bits each; ``memories`` in the order
+    of loading, of each ``memory``, ``rows``, ``bits`` of a row and ``words`` of a row; and
+    ``ranges``, the fields of ``gen.requantizer.RequantizerRanges``, each range as its first and
+    last value.
+
+*A load*, as ``weights.bin`` has it: memory after memory, row after row; of each row its low bits
+first, padded with zeros to words of 32 bits, which are little-endian. A memory of weights has the
+name of their format, and a row has the codes of each output channel after those of the one before,
+as ``gen.schedule`` arranges them. ``constants`` are biases and multipliers; a row has those of as
+many channels as requantizers of a group, of each its bias and above it 16 bits of multiplier. The
+last word comes with ``last``.
+
+*What may be loaded*: the program of a core (layers, formats, shifts, zero points, the table of
+pixels) is fixed at synthesis. Only weights, biases and multipliers of another network may take the
+place of the ones that it was made for, and only where all else is the same.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,12 +49,16 @@ import files
 from gen.core import Core
 from gen.core_parameters import CoreParameters
 from gen.export import GENERATOR, described_ports, tool_versions
+from gen.header import c_header
 from gen.hierarchy import VerilogPlatform
+from gen.loader import load_image
+from gen.parameters import ArrayParameters
+from gen.requantizer import RequantizerRanges
 from gen.schedule import Tensor
 from models.network import Network
-from rtl import SCHEMA, SIDECAR
+from rtl import LOAD, RTL, SCHEMA, SIDECAR
 
-__all__ = ["export_core", "write_core"]
+__all__ = ["export_core", "write_core", "write_weights"]
 
 
 def _tensor(tensor: Tensor | None) -> dict[str, Any] | None:
@@ -44,15 +68,30 @@ def _tensor(tensor: Tensor | None) -> dict[str, Any] | None:
             "height": tensor.height, "width": tensor.width, "order": list(tensor.order)}
 
 
-def export_core(network: Network, parameters: CoreParameters) -> tuple[str, dict[str, Any]]:
-    """The Verilog text of a core, and its sidecar: the same for the same arguments.
+def _load(core: Core) -> dict[str, Any] | None:
+    if core.loader is None:
+        return None
+    return {
+        "words": sum(len(content.rows) * content.words for content in core.contents.values()),
+        "memories": [{"memory": name, "rows": len(content.rows), "bits": content.bits,
+                      "words": content.words} for name, content in core.contents.items()],
+        "ranges": {name: [value[0], value[-1]] if isinstance(value, range) else value
+                   for name, value in vars(core.ranges).items()},
+    }
+
+
+def export_core(network: Network, parameters: CoreParameters, *,
+                ranges: RequantizerRanges | None = None
+                ) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The files of a core by name, the Verilog first, and its sidecar: the same for the same
+    arguments.
 
     Raises
     ------
     :exc:`ValueError`
-        If a layer cannot be mapped: its name and why.
+        As :class:`gen.core.Core`.
     """
-    core = Core(network, parameters)
+    core = Core(network, parameters, ranges=ranges)
     platform = VerilogPlatform()
     platform.add(core)
     top, schedule = core.module_name, core.schedule
@@ -65,7 +104,7 @@ def export_core(network: Network, parameters: CoreParameters) -> tuple[str, dict
         "sets": operation.sets, "vectors": operation.vectors, "interval": operation.interval,
         "cycles": core.layer_cycles[operation.node.name], "tensor": _tensor(operation.output),
     } for operation in schedule.operations]
-    return text, {
+    sidecar: dict[str, Any] = {
         "schema": SCHEMA,
         "kind": "core",
         "generator": GENERATOR,
@@ -83,13 +122,27 @@ def export_core(network: Network, parameters: CoreParameters) -> tuple[str, dict
                    "depth": schedule.depth, "wide": parameters.wide,
                    "channels": parameters.channels},
         "layers": layers,
+        "load": _load(core),
         "ports": described_ports(core),
         "tools": tool_versions(),
     }
+    beside = {f"{top}.h": c_header(network.topology, sidecar).encode()}
+    if core.loader:
+        beside[LOAD] = load_image(core.contents)
+    sidecar["files"] = {
+        name: hashlib.sha256(content).hexdigest() for name, content in beside.items()}
+    return {sidecar["verilog"]: text.encode(), **beside}, sidecar
+
+
+def _write(contents: Mapping[str, bytes], sidecar: dict[str, Any], path: Path) -> None:
+    with files.new_folder(path, marker=SIDECAR) as folder:
+        for name, content in contents.items():
+            files.write_bytes(folder / name, content)
+        files.write_json(folder / SIDECAR, sidecar)
 
 
 def write_core(network: Network, parameters: CoreParameters, path: Path) -> dict[str, Any]:
-    """Writes :func:`export_core`'s two files to the folder ``path``, and gives the sidecar.
+    """Writes :func:`export_core`'s files to the folder ``path``, and gives the sidecar.
 
     Raises
     ------
@@ -98,8 +151,38 @@ def write_core(network: Network, parameters: CoreParameters, path: Path) -> dict
     :exc:`OSError`
         If ``path`` cannot be written.
     """
-    text, sidecar = export_core(network, parameters)
-    with files.new_folder(path, marker=SIDECAR) as folder:
-        files.write_text(folder / sidecar["verilog"], text)
-        files.write_json(folder / SIDECAR, sidecar)
+    contents, sidecar = export_core(network, parameters)
+    _write(contents, sidecar, path)
+    return sidecar
+
+
+def write_weights(network: Network, hardware: RTL, path: Path) -> dict[str, Any]:
+    """As :func:`write_core`, a core whose Verilog is that of ``hardware``: what is loaded is the
+    other network's.
+
+    Raises
+    ------
+    :exc:`ValueError`
+        As :func:`write_core`, or if ``network`` cannot be loaded there.
+    :exc:`OSError`
+        If ``path`` cannot be written.
+    """
+    top = hardware.top
+    if not hardware.sidecar.get("load"):
+        raise ValueError(f"{top}: expected a core with --weights load, its weights are fixed")
+    knobs = dict(hardware.parameters)
+    del knobs["pes"]
+    of_core = {name: knobs.pop(name) for name in ("groups", "requantizers", "weights")}
+    parameters = CoreParameters(array=ArrayParameters(**knobs), **of_core)
+    ranges: dict[str, Any] = {
+        name: range(value[0], value[1] + 1) if isinstance(value, list) else value
+        for name, value in hardware.sidecar["load"]["ranges"].items()}
+    contents, sidecar = export_core(network, parameters, ranges=RequantizerRanges(**ranges))
+    # The Verilog has all of a core but what is loaded.
+    if sidecar["verilog_sha256"] != hardware.sidecar["verilog_sha256"]:
+        raise ValueError(
+            f"artefact {network.hash[:12]} needs other hardware than {top}: only weights, biases "
+            f"and multipliers can be loaded; layers, formats, shifts, zero points and the table "
+            f"of pixels must be the same")
+    _write(contents, sidecar, path)
     return sidecar

@@ -74,12 +74,24 @@ class Receiver(wiring.Component):
             "full": Out(1), "free": In(1), "short": Out(1), "long": Out(1),
         })
 
+    @property
+    def columns(self) -> int:
+        """Columns of a row, with as many of padding behind them as its last window needs."""
+        return max(self.image_shape[2],
+                   (self.tensor.width - 1) * self.stride - self.padding + self.packed)
+
+    @property
+    def cycles(self) -> int:
+        """Cycles from the first byte of an image to ``full``, where nothing waits."""
+        channels, height, width = self.image_shape
+        columns, words = self.columns, self.tensor.width * self.tensor.blocks
+        # A byte takes two cycles, a column of padding one, and each column and row one or two more.
+        return height * (2 * channels * width + columns - width + 2 * columns + words + 1) - 1
+
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        tensor = self.tensor
+        tensor, columns = self.tensor, self.columns
         channels, height, width = self.image_shape
-        # A row ends with as many columns of padding as its last window needs.
-        columns = max(width, (tensor.width - 1) * self.stride - self.padding + self.packed)
         zeros = Cat(*[Const(tensor.zero & 255, 8)] * channels)
 
         table = Memory(shape=unsigned(8), depth=channels << 8,

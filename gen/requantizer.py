@@ -1,13 +1,17 @@
 """Requantizer: an accumulator to an int8 activation."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from amaranth import Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 __all__ = ["Requantizer", "RequantizerRanges"]
+
+
+def _listed(values: range) -> str:
+    return f"{values[0]} to {values[-1]}"
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,28 @@ class RequantizerRanges:
     total: int
     shifts: range
     residual_shifts: range
+
+    def widened(self, bits: int) -> Self:
+        """With all widths larger by ``bits``."""
+        return replace(self, accumulator=self.accumulator + bits, bias=self.bias + bits,
+                       total=self.total + bits)
+
+    def check(self, needed: Self) -> None:
+        """Refuses a network that needs more, or other shifts.
+
+        Raises
+        ------
+        :exc:`ValueError`
+            If it does.
+        """
+        for name in ("accumulator", "bias", "total"):
+            if getattr(self, name) < getattr(needed, name):
+                raise ValueError(f"requantizer {name} must have {getattr(needed, name)} bits for "
+                                 f"this network, the core's has {getattr(self, name)}")
+        for name in ("shifts", "residual_shifts"):
+            if getattr(self, name) != getattr(needed, name):
+                raise ValueError(f"requantizer {name} must be {_listed(getattr(needed, name))} for "
+                                 f"this network, the core's are {_listed(getattr(self, name))}")
 
 
 class Requantizer(wiring.Component):

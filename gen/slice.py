@@ -3,11 +3,12 @@
 
 from typing import Any
 
-from amaranth import Module, Shape, signed
+from amaranth import Module, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gen.accumulator import Accumulator
+from gen.dot import sum_bits
 from gen.hierarchy import place
 
 __all__ = ["Slice"]
@@ -53,7 +54,7 @@ class Slice(wiring.Component):
     """
 
     def __init__(self, *, dot: Any, accumulator_bits: int, target: str = "portable") -> None:
-        required = Shape.cast(range(min(dot.range[0], -1), dot.range[-1] + 1)).width
+        required = sum_bits(dot)
         if type(accumulator_bits) is not int or accumulator_bits < required:
             raise ValueError(f"Slice accumulator width must be at least the {required} bits of "
                              f"{dot.module_name}, not {accumulator_bits!r}")

@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from gen.dot import Encoding
 from gen.hierarchy import place
+from gen.loader import Content
 from gen.sequencer import index
 from models import codes, formats
 
@@ -105,6 +106,13 @@ class LaneDecoder(wiring.Component):
         return m
 
 
+def _packed(name: str, rows: np.ndarray) -> Content:
+    """Rows of the codes of a format."""
+    bits = formats.get(name).bits
+    return Content(rows[0].size * bits, tuple(
+        int.from_bytes(formats.pack_dense(row, bits), "little") for row in rows))
+
+
 class WeightMemory(wiring.Component):
     """Rows of codes, a memory for each format, and the decoders.
 
@@ -116,11 +124,15 @@ class WeightMemory(wiring.Component):
         How the arrays take the formats.
     shape : :class:`Shape`
         Of a word.
+    load : :class:`bool`
+        Whether the rows are written through a port, not fixed.
 
     Attributes
     ----------
     LATENCY : :class:`int`
         Cycles from a row to its words.
+    contents : dict of :class:`gen.loader.Content`
+        Rows by format: the codes of a channel after those of the one before, low bits first.
 
     Members
     -------
@@ -132,29 +144,33 @@ class WeightMemory(wiring.Component):
         Pass.
     w : :py:`Out(ArrayLayout(ArrayLayout(shape, lanes), channels))`
         Words.
+    load : :py:`In(StructLayout({...}))`
+        Write port of each format, :attr:`gen.loader.Content.port`; only with ``load``.
     """
 
     LATENCY = 2
 
     def __init__(self, *, content: Mapping[str, np.ndarray], encodings: Mapping[str, Encoding],
-                 shape: Any) -> None:
-        self.content = dict(content)
+                 shape: Any, load: bool = False) -> None:
+        self.contents = {name: _packed(name, rows) for name, rows in content.items()}
         self.encodings = {name: encodings[name] for name in content}
         self.shape = shape
-        name, rows = next(iter(self.content.items()))
+        name, rows = next(iter(content.items()))
         self.channels = rows.shape[1]
         self.lanes = rows.shape[2] // self.encodings[name].taps
         self.module_name = "weight_memory"
         super().__init__({
             "format": In(index(len(content))),
-            "row": In(index(max(map(len, self.content.values())))),
+            "row": In(index(max(map(len, content.values())))),
             "pass_": In(2),
             "w": Out(data.ArrayLayout(data.ArrayLayout(shape, self.lanes), self.channels)),
+            **({"load": In(data.StructLayout({
+                name: content.port for name, content in self.contents.items()}))} if load else {}),
         })
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        stored = {name: self._memory(m, name, rows) for name, rows in self.content.items()}
+        stored = {name: self._memory(m, name) for name in self.contents}
         pass_ = Signal.like(self.pass_, name="pass", reset_less=True)
         m.d.sync += pass_.eq(self.pass_)
         for c in range(self.channels):
@@ -171,20 +187,23 @@ class WeightMemory(wiring.Component):
                 m.d.comb += self.w[c][k].eq(word)
         return m
 
-    def _memory(self, m: Module, name: str, rows: np.ndarray) -> Value:
+    def _memory(self, m: Module, name: str) -> Value:
         """The row of the cycle before, in memories of :data:`CHUNK` rows."""
-        bits = formats.get(name).bits
-        packed = [int.from_bytes(formats.pack_dense(row, bits), "little") for row in rows]
-        shape = unsigned(rows[0].size * bits)
+        content, chunk_bits = self.contents[name], (CHUNK - 1).bit_length()
+        load = "load" in self.signature.members
         outputs = []
-        for first in range(0, len(packed), CHUNK):
-            init = packed[first:first + CHUNK]
-            memory = Memory(shape=shape, depth=len(init), init=init,
-                            attrs={"ram_style": "block"})
-            m.submodules[f"{name}_{first // CHUNK}"] = memory
+        for number, first in enumerate(range(0, len(content.rows), CHUNK)):
+            init = content.rows[first:first + CHUNK]
+            memory = Memory(shape=unsigned(content.bits), depth=len(init),
+                            init=[] if load else init, attrs={"ram_style": "block"})
+            m.submodules[f"{name}_{number}"] = memory
             port = memory.read_port()
             m.d.comb += port.addr.eq(self.row)
             outputs.append(port.data)
+            if load:
+                write, source = memory.write_port(), self.load[name]
+                m.d.comb += [write.addr.eq(source.row), write.data.eq(source.data),
+                             write.en.eq(source.write & (source.row >> chunk_bits == number))]
         chunk = Signal(index(len(outputs)), name=f"chunk_{name}", reset_less=True)
-        m.d.sync += chunk.eq(self.row >> (CHUNK - 1).bit_length())
+        m.d.sync += chunk.eq(self.row >> chunk_bits)
         return Array(outputs)[chunk] if len(outputs) > 1 else outputs[0]

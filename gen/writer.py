@@ -4,12 +4,13 @@
 from typing import Any
 
 import numpy as np
-from amaranth import Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from gen.hierarchy import place
+from gen.loader import Content
 from gen.requantizer import Requantizer, RequantizerRanges
 from gen.sequencer import index
 
@@ -33,6 +34,8 @@ class Writer(wiring.Component):
         Width of the accumulators.
     biases, multipliers : array
         Content of their memory, [rows, channels].
+    load : :class:`bool`
+        Whether it is written through a port, not fixed.
     dsp : :class:`bool`
         As of :class:`Requantizer`.
 
@@ -40,6 +43,9 @@ class Writer(wiring.Component):
     ----------
     latency, logits_latency : :class:`int`
         Cycles from ``capture`` to ``done`` of the last set of a layer, and of the last layer.
+    content : :class:`gen.loader.Content`
+        Biases and multipliers: of as many channels in a row as are requantized in a cycle, each
+        channel's bias in the low bits, then its multiplier of 16 bits.
 
     Members
     -------
@@ -59,12 +65,15 @@ class Writer(wiring.Component):
         Whether they are.
     done : :py:`Out(1)`
         Comes with the last write of a layer.
+    load : :py:`In(StructLayout({...}))`
+        Write port of the biases and multipliers, :attr:`gen.loader.Content.port`; only with
+        ``load``.
     """
 
     def __init__(self, *, op: data.StructLayout, ranges: RequantizerRanges, groups: int,
                  channels: int, requantizers: int, parts: int, banks: int, depth: int,
                  accumulator_bits: int, biases: np.ndarray, multipliers: np.ndarray,
-                 dsp: bool = False) -> None:
+                 load: bool = False, dsp: bool = False) -> None:
         self.groups, self.channels, self.lanes = groups, channels, requantizers
         self.parts, self.banks, self.dsp, self.ranges = parts, banks, dsp, ranges
         self.chunks = channels // requantizers
@@ -76,6 +85,8 @@ class Writer(wiring.Component):
              for bias, multiplier in zip(*row, strict=True)]
             for row in zip(biases.reshape(-1, requantizers), multipliers.reshape(-1, requantizers),
                            strict=True)]
+        self.content = Content(Shape.cast(self.constants).width, tuple(
+            self.constants.const(row).as_bits() for row in self.rows))
         self.latency = self.chunks + Requantizer.LATENCY
         self.logits_latency = self.chunks + 1
         self.module_name = "writer"
@@ -93,6 +104,7 @@ class Writer(wiring.Component):
             "logits": Out(data.ArrayLayout(signed(ranges.accumulator), requantizers)),
             "logits_valid": Out(1),
             "done": Out(1),
+            **({"load": In(self.content.port)} if load else {}),
         })
 
     def elaborate(self, platform: Any) -> Module:
@@ -130,8 +142,13 @@ class Writer(wiring.Component):
         """Biases and multipliers of the chunk of this cycle; ``advance`` a cycle before the
         next."""
         op = self.op
-        memory = Memory(shape=self.constants, depth=len(self.rows), init=self.rows)
+        load = "load" in self.signature.members
+        memory = Memory(shape=self.constants, depth=len(self.rows), init=[] if load else self.rows)
         m.submodules.constants = memory
+        if load:
+            write = memory.write_port()
+            m.d.comb += [write.addr.eq(self.load.row), write.en.eq(self.load.write),
+                         Value.cast(write.data).eq(self.load.data)]
         port = memory.read_port()
         address = Signal(index(len(self.rows)), reset_less=True)
         chunk = Signal(index(self.chunks), reset_less=True)

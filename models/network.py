@@ -100,6 +100,13 @@ class Network:
         return {node.name: self.layers[node.name].format or "" for node in self.topology.weighted}
 
     @property
+    def int8_share(self) -> float:
+        """Share of the multiplications of an image that are by 8-bit weights."""
+        macs = {name: self.topology.macs(name) for name in self.formats}
+        return sum(macs[name] for name, fmt in self.formats.items() if fmt == "int8") \
+            / sum(macs.values())
+
+    @property
     def conv_bytes(self) -> float:
         """Weight memory as the paper counts it, in bytes: convolutions only, packed densely."""
         return sum(conv_bytes(self.topology, self.formats).values())

@@ -1,6 +1,8 @@
 """Co-simulation of a core: images through the Verilog of a whole network, against the golden
 model."""
 
+import hashlib
+import itertools
 import json
 import shutil
 import tempfile
@@ -13,7 +15,7 @@ import numpy as np
 
 from models.golden import GoldenNetwork
 from models.network import Network
-from rtl import RTL, read_rtl
+from rtl import LOAD, RTL, read_rtl
 from sim.runner import simulate
 
 __all__ = ["cosimulate_core", "read_core"]
@@ -37,6 +39,27 @@ def read_core(folder: Path, network: Network) -> RTL:
         raise ValueError(f"{folder}: was made for the artefact {rtl.sidecar['artefact'][:12]}, "
                          f"not {network.hash[:12]}")
     return rtl
+
+
+def _read_load(folder: Path, rtl: RTL) -> bytes:
+    """What is loaded into a core, nothing where its weights are fixed.
+
+    Raises
+    ------
+    :exc:`ValueError`
+        If it is missing or damaged.
+    """
+    if not rtl.sidecar["load"]:
+        return b""
+    path = Path(folder) / LOAD
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+    found, expected = hashlib.sha256(content).hexdigest(), rtl.sidecar["files"][LOAD]
+    if found != expected:
+        raise ValueError(f"{path}: SHA-256 must be {expected} as in the sidecar, found {found}")
+    return content
 
 
 class _Replay:
@@ -72,17 +95,17 @@ class _Replay:
         return result
 
 
-def _compare_layers(network: Network, rtl: RTL, pixels: np.ndarray, writes: list[str]
+def _compare_layers(models: list[GoldenNetwork], rtl: RTL, pixels: np.ndarray, writes: list[str]
                     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """What each layer but the last wrote, and when, against the golden model and the schedule."""
-    golden = GoldenNetwork(network)
+    """What each layer but the last wrote, and when, against the golden models, each with all
+    images, and the schedule."""
     replay, lines = _Replay(rtl), iter(writes)
     layers = [layer for layer in rtl.sidecar["layers"] if layer["tensor"] is not None]
     compared = {layer["name"]: {"layer": layer["name"], "activations": 0, "mismatches": 0,
                                 "cycles": layer["cycles"]} for layer in layers}
     reported: list[dict[str, Any]] = []
-    for image in range(len(pixels)):
-        tensors = golden.run(pixels[image:image + 1], keep=compared)
+    for image, (golden, picture) in enumerate(itertools.product(models, pixels)):
+        tensors = golden.run(picture[None], keep=compared)
         before = None
         for layer in layers:
             for _ in range(layer["sets"]):
@@ -107,7 +130,7 @@ def _compare_layers(network: Network, rtl: RTL, pixels: np.ndarray, writes: list
 
 def cosimulate_core(network: Network, folder: Path, pixels: np.ndarray, *,
                     layers: bool = False, simulator: str = "verilator", wave: Path | None = None,
-                    corrupt: int | None = None,
+                    corrupt: int | None = None, reload: tuple[Network, Path] | None = None,
                     progress: Callable[[int, int], None] = lambda done, total: None
                     ) -> dict[str, Any]:
     """Streams images through the core in ``folder``, one right after the other.
@@ -126,6 +149,9 @@ def cosimulate_core(network: Network, folder: Path, pixels: np.ndarray, *,
         Where to write an FST waveform.
     corrupt : :class:`int` or None
         Adds one to the golden logit with this index, to show that the comparison notices.
+    reload : pair of :class:`Network` and path, or None
+        Another network, and its core with the same Verilog, whose weights are then loaded as well,
+        before all images come once more.
     progress : callable
         Told the cycles done and in all.
 
@@ -134,32 +160,45 @@ def cosimulate_core(network: Network, folder: Path, pixels: np.ndarray, *,
     dict
         ``artefact``, ``top``, ``simulator``, ``images``, ``logits`` ([images, classes]),
         ``classes`` (the first class of each image), ``image_cycles`` (that each took),
-        ``intervals`` (from the logits of an image to the next one's), ``predicted_cycles``, ``cycles`` (simulated in all), ``layers`` (of each
-        ``activations``, ``mismatches`` and ``cycles``; None unless wanted), ``mismatches``,
-        ``reported`` (the first ones), ``seconds`` and ``cycles_per_second``, with compilation.
+        ``intervals`` (from the logits of an image to the next one's), ``predicted_cycles``,
+        ``cycles`` (simulated in all), ``layers`` (of each ``activations``, ``mismatches`` and
+        ``cycles``; None unless wanted), ``mismatches``, ``reported`` (the first ones), ``seconds``
+        and ``cycles_per_second``, with compilation.
 
     Raises
     ------
     :exc:`ValueError`
-        If the core is not that of ``network``, or as :func:`sim.runner.simulate`.
+        If a core is not that of its network or lacks what is loaded, or as
+        :func:`sim.runner.simulate`.
     """
     rtl = read_core(folder, network)
+    models, loads = [GoldenNetwork(network)], [_read_load(folder, rtl)]
+    if reload:
+        other = read_core(reload[1], reload[0])
+        if not loads[0] or other.verilog != rtl.verilog:
+            raise ValueError(f"{reload[1]}: cannot be loaded into {folder}, expected the same core "
+                             f"with --weights load")
+        models.append(GoldenNetwork(reload[0]))
+        loads.append(_read_load(reload[1], other))
     classes, predicted = network.topology.classes, rtl.sidecar["image_cycles"]
     start = time.perf_counter()
-    expected = GoldenNetwork(network).logits(pixels).astype(np.int64)
+    expected = np.concatenate([model.logits(pixels) for model in models]).astype(np.int64)
     if corrupt is not None:
         expected.reshape(-1)[corrupt % expected.size] += 1
     stream = np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
-    limit = (len(pixels) + 1) * (predicted + 8 * stream[0].size) + 10000
+    images = len(expected)
+    limit = (images + 1) * (predicted + 8 * stream[0].size) + 10000 + len(b"".join(loads))
     scratch = Path(tempfile.mkdtemp(prefix="doubleq-"))
     try:
-        (scratch / "pixels.bin").write_bytes(stream.tobytes())
-        (scratch / "harness.txt").write_text(f"{stream[0].size} {int(layers)}\n")
+        (scratch / "pixels.bin").write_bytes(stream.tobytes() * len(models))
+        (scratch / "loads.bin").write_bytes(b"".join(loads))
+        (scratch / "harness.txt").write_text(
+            f"{stream[0].size} {int(layers)} {len(loads[0]) // 4} {len(pixels)}\n")
         (scratch / "job.json").write_text(json.dumps({"logits": expected.size, "limit": limit}))
-        total = len(pixels) * predicted
+        total = images * predicted
         ran = time.perf_counter()
         result = simulate(Path(folder), rtl, bench="sim.bench_core", job=scratch, harness=HARNESS,
-                          simulator=simulator, wave=wave,
+                          defines={"LOAD": 1} if loads[0] else {}, simulator=simulator, wave=wave,
                           progress=lambda cycles: progress(min(cycles, total), total))
         seconds = time.perf_counter() - ran
         rows = np.loadtxt(scratch / "logits.txt", dtype=np.int64, ndmin=2).reshape(-1, 4)
@@ -182,13 +221,14 @@ def cosimulate_core(network: Network, folder: Path, pixels: np.ndarray, *,
     mismatches = len(reported)
     compared = None
     if layers:
-        compared, more = _compare_layers(network, rtl, pixels, writes)
+        compared, more = _compare_layers(models, rtl, pixels, writes)
         reported += more
         mismatches += sum(entry["mismatches"] for entry in compared)
     return {"artefact": network.hash, "top": rtl.top, "simulator": simulator,
-            "images": len(pixels), "logits": logits.tolist(),
+            "images": images, "logits": logits.tolist(),
             "classes": logits.argmax(1).tolist(), "image_cycles": taken,
-            "intervals": np.diff(ends[:, 2]).tolist(), "predicted_cycles": predicted, "cycles": result["cycles"], "layers": compared,
+            "intervals": np.diff(ends[:, 2]).tolist(), "predicted_cycles": predicted,
+            "cycles": result["cycles"], "layers": compared,
             "mismatches": mismatches, "reported": reported[:MAX_REPORTED],
             "seconds": time.perf_counter() - start,
             "cycles_per_second": result["cycles"] / seconds}

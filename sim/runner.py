@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -79,7 +79,8 @@ def _log_tail(path: Path) -> str:
 
 
 def simulate(folder: Path, rtl: RTL, *, bench: str, job: Path, simulator: str = "verilator",
-             harness: Path | None = None, wave: Path | None = None,
+             harness: Path | None = None, defines: Mapping[str, object] | None = None,
+             wave: Path | None = None,
              progress: Callable[[int], None] = lambda cycles: None) -> dict:
     """Runs the cocotb module ``bench`` on the Verilog in ``folder``.
 
@@ -96,6 +97,8 @@ def simulate(folder: Path, rtl: RTL, *, bench: str, job: Path, simulator: str = 
     harness : path or None
         Verilog of a module ``harness`` around the module that the macro ``TOP`` names, which the
         bench runs on instead.
+    defines : dict or None
+        Other macros, always the same for the same Verilog.
     wave : path or None
         Where to write an FST waveform.
     progress : callable
@@ -121,6 +124,7 @@ def simulate(folder: Path, rtl: RTL, *, bench: str, job: Path, simulator: str = 
         ["build", simulator, *["wave"] * (wave is not None), Path(rtl.name).stem])
     cells = _CELLS[rtl.parameters.get("target", "portable")]
     around, top = ([harness], "harness") if harness else ([], rtl.top)
+    macros = {**({"TOP": rtl.top} if harness else {}), **(defines or {})}
     arguments = list(_VERILATOR if simulator == "verilator" else _ICARUS)
     # Thousands of single bits: -O2 compiles for twice as long, minutes for hundreds of PEs.
     with _environment("-O1" if cells else "-O2"):
@@ -142,7 +146,7 @@ def simulate(folder: Path, rtl: RTL, *, bench: str, job: Path, simulator: str = 
                 os.utime(shutil.copy(path, build), (time.time() + 600,) * 2)
             try:
                 runner.build(sources=[folder.absolute() / rtl.name, *cells, *around],
-                             hdl_toplevel=top, defines={"TOP": rtl.top} if harness else {},
+                             hdl_toplevel=top, defines=macros,
                              build_dir=build, build_args=arguments, waves=wave is not None,
                              always=True, timescale=("1ns", "1ps"), log_file=build / "build.log")
             except (RuntimeError, SystemExit):

@@ -1,16 +1,19 @@
 # amaranth: UnusedElaboratable=no
-"""A core at its ports: streams that stall, images of the wrong length, reset."""
+"""A core at its ports: streams that stall, images of the wrong length, loads, reset."""
 
 import random
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from amaranth import ResetInserter, Signal
 from amaranth.sim import Simulator
 
 from gen.core import Core
-from gen.core_parameters import CoreParameters, core_from_pes
+from gen.core_parameters import CoreParameters, core_for, core_from_pes
 from gen.export import required_accumulator_bits
 from gen.export_core import export_core
+from gen.loader import load_image
 from gen.parameters import ArrayParameters
 from models.golden import GoldenNetwork
 from models.quantize import assign
@@ -25,8 +28,9 @@ TINY = Topology("tiny", (2, 5, 4), (
     Node("fc", "fc", "pool", 3, 5)))
 
 
-def quantized(topology, scheme="doubleq"):
-    return make_quantizer(topology).network(assign(topology, scheme=scheme), scheme=scheme)
+def quantized(topology, scheme="doubleq", **options):
+    return make_quantizer(topology, **options).network(
+        assign(topology, scheme=scheme), scheme=scheme)
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +41,23 @@ def network():
 @pytest.fixture(scope="module")
 def core(network):
     return Core(network, core_from_pes(32, groups=2, scheme="doubleq", accumulator_bits=24))
+
+
+@pytest.fixture(scope="module")
+def loadable(network):
+    return make_loadable(network)
+
+
+def make_loadable(network):
+    return Core(network, core_from_pes(32, groups=2, scheme="doubleq", accumulator_bits=24,
+                                       weights="load"))
+
+
+def words(core):
+    """Words of a core's load, and ``last`` with the last one."""
+    image = load_image(core.contents)
+    return [(int.from_bytes(image[k:k + 4], "little"), k + 4 == len(image))
+            for k in range(0, len(image), 4)]
 
 
 def stream(pixels):
@@ -102,6 +123,40 @@ def test_streams(network, core, gap, stall):
     assert flags == {"short": 0, "long": 0, "cycles": core.image_cycles}
 
 
+@pytest.mark.parametrize("parameters", [{"pes": 32, "groups": 2}, {"pes": 64}])
+def test_latency(network, parameters):
+    """From the first byte that is taken to the last logit."""
+    core = Core(network, core_from_pes(scheme="doubleq", accumulator_bits=24, **parameters))
+    [pixels] = random_pixels(TINY.input_shape, images=1)
+    cycles = {}
+
+    async def feed(ctx):
+        ctx.set(core.enable, 1)
+        ctx.set(core.pixels.valid, 1)
+        for value, last in stream(pixels):
+            ctx.set(core.pixels.p.data, value)
+            ctx.set(core.pixels.p.last, last)
+            await ctx.tick().until(core.pixels.ready)
+        ctx.set(core.pixels.valid, 0)
+
+    async def watch(ctx):
+        ctx.set(core.logits.ready, 1)
+        for cycle in range(core.latency + 10):
+            _, _, taken, given = await ctx.tick().sample(
+                core.pixels.ready & core.pixels.valid, core.logits.valid & core.logits.p.last)
+            if taken:
+                cycles.setdefault("first byte", cycle)
+            if given:
+                cycles["last logit"] = cycle
+
+    simulator = Simulator(core)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(feed, background=True)
+    simulator.add_testbench(watch)
+    simulator.run()
+    assert cycles["last logit"] - cycles["first byte"] == core.latency
+
+
 @pytest.mark.parametrize(("wrong", "flag"), [
     (lambda good: [*good[:7], (0, True)], "short"),
     (lambda good: [*((value, False) for value, _ in good), (1, False), (2, True)], "long")])
@@ -111,6 +166,113 @@ def test_images_of_the_wrong_length(network, core, wrong, flag):
     found, flags = run(core, wrong(stream(pixels[0])) + stream(pixels[1]), logits=5)
     assert found == expected(network, pixels[1:])
     assert {name for name in ("short", "long") if flags[name]} == {flag}
+
+
+async def offer(ctx, port, data):
+    """Hands ``data`` to a stream."""
+    ctx.set(port.valid, 1)
+    for value, last in data:
+        ctx.set(port.p.data, value)
+        ctx.set(port.p.last, last)
+        await ctx.tick().until(port.ready)
+    ctx.set(port.valid, 0)
+
+
+def run_loads(core, steps, *, cycles=600):
+    """Does ``steps`` one after the other: ("load", words), ("image", bytes), or ("wait", None),
+    until nothing has come for some cycles. Gives the logits, with ``loaded`` and ``load_error``
+    after each step."""
+    found, flags = [], []
+
+    async def act(ctx):
+        ctx.set(core.enable, 1)
+        for kind, data in steps:
+            if kind == "wait":
+                await ctx.tick().repeat(cycles)
+            else:
+                await offer(ctx, core.load if kind == "load" else core.pixels, data)
+            flags.append((ctx.get(core.loaded), ctx.get(core.load_error), len(found)))
+
+    async def take(ctx):
+        ctx.set(core.logits.ready, 1)
+        async for _, _, valid, value, last in ctx.tick().sample(
+                core.logits.valid, core.logits.p.data, core.logits.p.last):
+            if valid:
+                found.append((value, last))
+
+    async def never_while_loading(ctx):
+        """An image is computed only with a complete load."""
+        async for _, _, busy, loaded, taken in ctx.tick().sample(
+                core.busy, core.loaded, core.load.valid & core.load.ready):
+            assert not busy or (loaded and not taken)
+
+    simulator = Simulator(core)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(act)
+    simulator.add_testbench(take, background=True)
+    simulator.add_testbench(never_while_loading, background=True)
+    simulator.run()
+    return found, flags
+
+
+@pytest.mark.parametrize("chunk", [1024, 8])
+def test_images_wait_for_a_load(network, loadable, chunk, monkeypatch):
+    """Into one block memory and into several; the next image is received meanwhile."""
+    monkeypatch.setattr("gen.weights.CHUNK", chunk)
+    assert len(loadable.contents["pot5"].rows) > 4 * 8
+    first, second = random_pixels(TINY.input_shape, images=2)
+    found, flags = run_loads(loadable, [
+        ("image", stream(first)), ("wait", None), ("load", words(loadable)),
+        ("image", stream(second)), ("wait", None)])
+    assert [flag[2] for flag in flags[:2]] == [0, 0]
+    assert flags[-1] == (1, 0, 10)
+    assert found == expected(network, np.stack([first, second]))
+
+
+@pytest.mark.parametrize("wrong", [
+    lambda good: [*good[:7], (0, True)],
+    lambda good: [*((value, False) for value, _ in good), (1, False), (2, True)]])
+def test_loads_of_the_wrong_length(network, loadable, wrong):
+    """Are noticed, and images wait for one that is right."""
+    pixels = random_pixels(TINY.input_shape, images=1)
+    found, flags = run_loads(loadable, [
+        ("load", wrong(words(loadable))), ("image", stream(pixels[0])), ("wait", None),
+        ("load", words(loadable)), ("wait", None)])
+    assert [flag[1:] for flag in flags] == [(1, 0)] * 4 + [(1, 5)]
+    assert found == expected(network, pixels)
+
+
+def test_another_load(network, loadable):
+    """The weights of another network, while an image is computed: they count from the next one."""
+    other = quantized(TINY, rounding="log")
+    first, second = random_pixels(TINY.input_shape, images=2)
+    assert expected(network, second[None]) != expected(other, second[None])
+    found, flags = run_loads(loadable, [
+        ("load", words(loadable)), ("image", stream(first)), ("image", stream(second)[:-1]),
+        ("load", words(make_loadable(other))), ("image", stream(second)[-1:]), ("wait", None),
+        ("load", words(loadable)), ("image", stream(second)), ("wait", None)])
+    assert flags[2] == (1, 0, 0)
+    assert flags[-1] == (1, 0, 15)
+    assert found == (expected(network, first[None]) + expected(other, second[None])
+                     + expected(network, second[None]))
+
+
+@pytest.mark.parametrize(("field", "value", "message"), [
+    ("accumulator", 19, "accumulator must have 20 bits for this network, the core's has 19"),
+    ("bias", 17, "bias must have 18 bits for this network, the core's has 17"),
+    ("total", 35, "total must have 36 bits for this network, the core's has 35"),
+    ("shifts", range(18, 23), "shifts must be 18 to 23 for this network, the core's are 18 to 22"),
+    ("residual_shifts", range(6, 8),
+     "residual_shifts must be 7 to 7 for this network, the core's are 6 to 7"),
+])
+def test_requantizers_that_do_not_suffice(network, loadable, field, value, message):
+    ranges = replace(loadable.program.requantizer, **{field: value})
+    with pytest.raises(ValueError, match=f"^requantizer {message}$"):
+        Core(network, loadable.parameters, ranges=ranges)
+
+
+def test_loaded_core_is_as_fast(core, loadable):
+    assert loadable.image_cycles == core.image_cycles
 
 
 @pytest.mark.parametrize("reset_at", [50, 200, 290, 330])
@@ -164,6 +326,19 @@ def test_core_from_pes(pes, groups, shape):
     parameters = core_from_pes(pes, groups=groups, scheme="doubleq")
     assert (parameters.channels, parameters.groups) == shape
     assert parameters.pes == pes
+
+
+@pytest.mark.parametrize(("scheme", "structure"), [("doubleq", "merged"), ("doubleqext", "dual")])
+def test_core_for_a_network(scheme, structure):
+    """One bit less in the accumulators is not enough."""
+    network = quantized(TINY, scheme)
+    parameters = core_for(network, 16, structure=structure)
+    assert (parameters.pes, parameters.array.scheme) == (16, scheme)
+    Core(network, parameters)
+    bits = parameters.array.accumulator_bits
+    with pytest.raises(ValueError, match=rf"at least the {bits} bits|needs accumulators of {bits}"):
+        Core(network, replace(parameters, array=replace(parameters.array,
+                                                        accumulator_bits=bits - 1)))
 
 
 @pytest.mark.parametrize(("pes", "groups"), [(0, None), (24, None), (8192, None), (48, None),

@@ -1,13 +1,16 @@
 """Images through the Verilog of whole networks, against the golden model."""
 
 import re
+import shutil
+from dataclasses import replace
 
 import pytest
 
 from gen.core_parameters import core_from_pes
-from gen.export_core import write_core
+from gen.export_core import write_core, write_weights
 from models.quantize import assign
 from models.resnet import build
+from rtl import read_rtl
 from sim.cosim_core import cosimulate_core, read_core
 from tests.networks import every_op, make_quantizer, random_pixels
 
@@ -18,10 +21,10 @@ NETWORKS = {
 }
 
 
-def quantized(name, scheme):
+def quantized(name, scheme, **options):
     topology = NETWORKS[name]
     critical = ("conv1", "conv3") if scheme == "doubleqext" else ()
-    return make_quantizer(topology).network(
+    return make_quantizer(topology, **options).network(
         assign(topology, scheme=scheme, critical=critical), scheme=scheme)
 
 
@@ -84,6 +87,73 @@ def test_corrupted_weight_is_noticed(made, tmp_path):
     result = cosimulate_core(network, broken, random_pixels(network.topology.input_shape, images=1),
                              layers=True)
     assert result["mismatches"] > 0
+
+
+@pytest.fixture(scope="module")
+def loadable(tmp_path_factory):
+    network = quantized("every op", "doubleqext")
+    folder = tmp_path_factory.mktemp("loadable") / "core"
+    write_core(network, core_from_pes(32, groups=2, scheme="doubleqext", structure="booth",
+                                      accumulator_bits=24, weights="load"), folder)
+    return network, folder
+
+
+@pytest.mark.parametrize("simulator", ["verilator", "icarus"])
+def test_loaded_weights(loadable, simulator, tmp_path):
+    """Every activation and the cycles of every layer, of one network and then of another."""
+    network, folder = loadable
+    other = quantized("every op", "doubleqext", rounding="log")
+    write_weights(other, read_rtl(folder), tmp_path / "other")
+    pixels = random_pixels(network.topology.input_shape, images=2)
+    result = cosimulate_core(network, folder, pixels, layers=True, simulator=simulator,
+                             reload=(other, tmp_path / "other"))
+    assert result["reported"] == []
+    assert result["mismatches"] == 0
+    assert result["image_cycles"] == [result["predicted_cycles"]] * 4
+    assert result["logits"][:2] != result["logits"][2:]
+
+
+def test_weights_alone(loadable, tmp_path):
+    """Another network on the same hardware, as a core of its own."""
+    _, folder = loadable
+    other = quantized("every op", "doubleqext", rounding="log")
+    sidecar = write_weights(other, read_rtl(folder), tmp_path / "other")
+    assert sidecar["artefact"] == other.hash
+    result = cosimulate_core(
+        other, tmp_path / "other", random_pixels(other.topology.input_shape, images=1))
+    assert result["mismatches"] == 0
+
+
+def test_damaged_weights(loadable, tmp_path):
+    network, folder = loadable
+    shutil.copytree(folder, tmp_path / "core", ignore=shutil.ignore_patterns("build*"))
+    path = tmp_path / "core" / "weights.bin"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    pixels = random_pixels(network.topology.input_shape, images=1)
+    with pytest.raises(ValueError, match=r"weights\.bin: SHA-256 must be \w{64} as in the sidecar"):
+        cosimulate_core(network, tmp_path / "core", pixels)
+    path.unlink()
+    with pytest.raises(ValueError, match=r"^cannot read \S+weights\.bin: No such file"):
+        cosimulate_core(network, tmp_path / "core", pixels)
+
+
+def test_networks_that_cannot_be_loaded(loadable, made, tmp_path):
+    network, folder = loadable
+    with pytest.raises(ValueError, match=r"^core_\w+: expected a core with --weights load, its "
+                                         r"weights are fixed$"):
+        write_weights(made[0], read_rtl(made[1]), tmp_path / "other")
+    layer = network.layers["conv3"]
+    moved = replace(network, layers={**network.layers, "conv3": replace(
+        layer, output=replace(layer.output, zero_point=layer.output.zero_point + 1))})
+    with pytest.raises(ValueError, match=r"^artefact \w{12} needs other hardware than core_\w+: "
+                                         r"only weights, biases and multipliers can be loaded; "):
+        write_weights(moved, read_rtl(folder), tmp_path / "other")
+    with pytest.raises(ValueError, match=r"core: cannot be loaded into \S+core, expected the same "
+                                         r"core with --weights load$"):
+        cosimulate_core(network, folder, random_pixels(network.topology.input_shape, images=1),
+                        reload=made)
 
 
 def test_core_of_another_network(made, tmp_path):

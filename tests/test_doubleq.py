@@ -24,8 +24,8 @@ from models import network as artefact
 ROOT = Path(__file__).resolve().parent.parent
 # In an order in which each finds what it needs.
 COMMANDS = ["train", "quantize", "evaluate", "export", "generate array", "cosim", "synth",
-            "generate network", "run",
-            "vivado", "bench golden", "bench accuracy", "info", "demo"]
+            "generate network", "run", "vivado", "bench golden", "bench accuracy", "bench network",
+            "bench area", "info", "demo"]
 
 
 def callbacks(app=doubleq.app, prefix=""):
@@ -233,6 +233,7 @@ def bad_files():
 
 
 Q = "quantize models/resnet8_digits.safetensors -o bad/out"
+N = "bench network nets/digits -o bad/out"
 B = "bench accuracy models/resnet8_digits.safetensors -o bad/out"
 
 
@@ -289,10 +290,20 @@ B = "bench accuracy models/resnet8_digits.safetensors -o bad/out"
     ("generate array --pes 16 --target xc7 -o bad/out", "exists for target portable, not 'xc7'"),
     ("generate array --pes 16 --dsp -o bad/out", "needs a scheme with multipliers, not 'doubleq'"),
     ("generate array --pes 16 --accumulator-bits 60 -o bad/out", "must be 16 to 48, not 60"),
-    ("generate array -o bad/out", "an array takes either --pes or --layout"),
+    ("generate array -o bad/out", "an array takes one of --pes, --layout and --fit"),
+    ("generate array --fit xc7a100t:9% --pes 9 -o bad/out", "takes one of --pes, --layout and"),
+    ("generate array --fit xc7a100t:9% --dsp -o bad/out", "--fit chooses slices, tree, target,"),
+    ("generate array --fit xc7a100t -o bad/out", "budget must be a device and 0 to 100 % of it"),
+    ("generate array --fit xc7z:9% -o bad/out", "device must be one of xc7a100t, xczu9eg, not"),
+    ("generate array --fit xc7a100t:0.01% -o bad/out", "no doubleq array of 4 lanes or more fits"),
+    ("generate array --fit xc7a100t:9% --structure booth -o bad/out", "no area model of structure"),
+    ("generate array --fit xc7a100t:9% --scheme triple -o bad/out", "array scheme must be one of"),
     ("generate array --layout paper-8 -o bad/out", "layout must be one of paper-9"),
     ("generate array --pes x -o bad/out", "Invalid value for '--pes'"),
     ("generate array --pes 16 -o bad/full", "bad/full exists and holds no sidecar.json"),
+    ("generate network nets/digits --weights flash -o bad/out", "core weights must be one of rom"),
+    ("generate network nets/digits --like rtl_out/digits_16 -o bad/out", "its weights are fixed"),
+    ("generate network nets/digits --like bad/full --pes 16 -o bad/out", "--like takes all knobs"),
     ("cosim nets/digits bad/full", "sidecar.json"),
     ("cosim same/a rtl_out/doubleq_16", "layer 'stem': has int8 weights, array_doubleq_1x16 takes"),
     ("cosim nets/digits rtl_out/doubleq_16 --layer 99", "layer must be 0 to 8 or one of stem"),
@@ -316,6 +327,18 @@ B = "bench accuracy models/resnet8_digits.safetensors -o bad/out"
     (f"{B} --executor threads", "executor must be one of inline, processes, dask"),
     ("bench accuracy nowhere.pt -o bad/out", "nowhere.pt"),
     ("bench accuracy models/resnet8_digits.safetensors -o bad/file", "bad/file is a file"),
+    ("bench area --pes 2x -o bad/out", "PEs must be numbers or SLICESxLANES, separated by commas"),
+    ("bench area --structures magic -o bad/out", "structures must be some of paper, merged,"),
+    ("bench area --device xc7z -o bad/out", "device must be one of xc7a100t, xczu9eg, not 'xc7z'"),
+    ("bench area --pes 9 --structures dsp2 -o bad/out", "none of the structures dsp2 exists for 9"),
+    ("bench area --structures paper --model m -o bad/out", "a model is of all structures, not"),
+    ("bench area --pes 9 -o bad/file", "bad/file is a file, expected a folder or a new name"),
+    (f"{N} --pes 16,x", "--pes must be whole numbers separated by commas, not '16,x'"),
+    (f"{N} --structures magic", "structures must be some of paper, merged,"),
+    (f"{N} --device ice40", "device must be one of xc7a100t"),
+    (f"{N} --clock 0", "clock must be more than 0 MHz, not 0"),
+    ("bench network nowhere -o bad/out", "network.json: not found, expected an artefact"),
+    ("bench network nets/digits -o bad/file", "bad/file is a file"),
     ("train --epochs 0 -o bad/out", "epochs"),
     ("train --data nowhere -o bad/out", "found nothing"),
     ("info bad/full", "network.json: not found"),
@@ -350,7 +373,7 @@ def test_images_of_another_network(capsys, tmp_path):
 
 def test_interrupted(workplace):
     """Ctrl-C: one line, exit code 2, nothing of the result; the search state stays for later."""
-    line = [sys.executable, str(ROOT / "doubleq.py"), "train", "--epochs", "1000", "-o", "cut"]
+    line = [sys.executable, str(ROOT / "doubleq.py"), "train", "--epochs", "1000", "-o", "half"]
     process = subprocess.Popen(line, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                cwd=workplace, env={**os.environ, "PYTHONPATH": str(ROOT)})
     time.sleep(8)
@@ -358,7 +381,7 @@ def test_interrupted(workplace):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "doubleq: interrupted; nothing half-written is left" in err
-    assert not list(workplace.glob("*cut*"))
+    assert not list(workplace.glob("*half*"))
 
 
 def test_sample_images_are_checked(capsys):

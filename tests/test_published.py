@@ -51,6 +51,14 @@ def test_published_figures_agree():
     assert published.COMPRESSION == (32 / 5, 32 * 3 / 16)
 
 
+def test_peers():
+    """Each has a speed; what is not known is None."""
+    assert {peer.name: (peer.images_per_second, peer.top1) for peer in published.PEERS} == {
+        "Tensil, 16 bit": (293.6, None), "NN2FPGA": (7601, 91.3), "FINN": (659, 84.5),
+        "hls4ml": (30.1, 83.5)}
+    assert [peer.name for peer in published.PEERS if peer.lut] == ["NN2FPGA"]
+
+
 def test_published_imports_only_the_standard_library():
     imports = re.findall(r"^(?:import|from) (\w+)", Path(published.__file__).read_text(), re.M)
     assert set(imports) == {"dataclasses", "typing"}
