@@ -11,8 +11,8 @@ OWN = {path.stem for path in ROOT.glob("*.py")} | {
     "benchmarks", "commands", "gen", "models", "sim", "tests"}
 
 # The specification, and what carries it from one side to the other.
-SHARED = {"files", "rtl", "models.codes", "models.formats", "models.topology", "models.fields", "models.layer",
-          "models.network"}
+SHARED = {"files", "rtl", "models.codes", "models.formats", "models.topology", "models.fields",
+          "models.layer", "models.network"}
 NUMERIC = {"numpy"}
 
 # Folder or file: third-party packages it may import, and modules of ours; the first match counts.
