@@ -24,16 +24,17 @@ STORE = "jobs"
 LAYOUTS = "9,64,2x32,512"
 """The default layouts: numbers of PEs, or slices x lanes."""
 
-WEIGHTS = {"int8": "8 bit", "pot": "power of two"}
+WEIGHTS = ("int8", "pot")
 
 INTRODUCTION = f"""\
 Flattened syntheses for {{device}} by {{yosys}}. All that is in the array is counted; registers for
 weights and activations in front of it are not, as it has none. {NOTE}
 
-A MAC is two operations. Layouts are slices x lanes. Where DSPs are counted, one is {DSP_LUT} LUTs
-and {DSP_FF} flip-flops, as the paper has it; its Quant8 is DSPs alone, as its LUTs beside them are
-not known here. Neither are its clock, so that there is no throughput of it, nor its rows of other
-designs (SegLog, FP9, CORDIC). A dash is what is not known or does not exist.
+A MAC is two operations; its weight is of 8 bits (int8) or a power of two (pot). Layouts are slices
+x lanes. Where DSPs are counted, one is {DSP_LUT} LUTs and {DSP_FF} flip-flops, as the paper has it;
+its Quant8 is DSPs alone, as its LUTs beside them are not known here. Neither are its clock, so that
+there is no throughput of it, nor its rows of other designs (SegLog, FP9, CORDIC). A dash is what is
+not known or does not exist.
 
 Fmax: {TIMING_NOTE}
 
@@ -208,11 +209,11 @@ def tables(content: Mapping[str, Any]) -> list[Table]:
     return [
         Table(f"Area on {content['device']}", (
             *first, "LUT", "FF", "DSP", "LUT/PE", "paper", "FF/PE", "paper",
-            *(f"LUT/MAC, {name}" for name in WEIGHTS.values()),
+            *(f"LUT/MAC {name}" for name in WEIGHTS),
             "LUT, DSPs counted", "paper"), areas),
         Table(f"Throughput on {content['device']}, estimated", (
-            *first, "Fmax, MHz", *(f"GOPS, {name}" for name in WEIGHTS.values()),
-            *(f"GOPS/kLUT, {name}" for name in WEIGHTS.values()),
+            *first, "Fmax, MHz", *(f"GOPS {name}" for name in WEIGHTS),
+            *(f"GOPS/kLUT {name}" for name in WEIGHTS),
             "model, LUT %", "model, delay %", "seconds", "memory, MB"), speeds)]
 
 

@@ -39,13 +39,12 @@ def per_pe(rows: Rows) -> str:
               itertools.groupby(shown, key=lambda row: row["parameters"]["scheme"])]
 
     def draw(axes: Any) -> None:
-        places = itertools.count()
         ticks: list[str] = []
         for group in groups:
             scheme, paper = group[0]["parameters"]["scheme"], group[0]["paper"]
             first = len(ticks)
             for row in group:
-                x, lut = next(places), row["total"]["lut"] / most
+                x, lut = len(ticks), row["total"]["lut"] / most
                 whole = row["lut_equivalent"] / most
                 axes.bar(x, lut, 0.7, color=COLOURS[scheme],
                          label=scheme if row is group[0] else None)
@@ -59,9 +58,11 @@ def per_pe(rows: Rows) -> str:
                         label="the paper" if group is groups[-1] else None)
         axes.set_xticks(range(len(ticks)), ticks, rotation=30, ha="right", fontsize=8)
         axes.set_yscale("log")
+        # Room for the legend.
+        axes.set_ylim(1, 4000)
         axes.set_ylabel("LUT per PE\n(lighter: DSPs as the paper counts them)")
         axes.set_title(f"{most} PEs", fontsize=9)
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=8, ncols=4, loc="upper left")
 
     return svg.render(draw, size=(7.5, 4.0))
 
@@ -76,7 +77,7 @@ def throughput(rows: Rows) -> str:
             shown = [row for row in rows if weights in row["gops"]]
             best = front((row["lut_equivalent"], row["gops"][weights]) for row in shown)
             panel.plot(*zip(*best, strict=True), color="#888", linewidth=1, zorder=1,
-                       label="Pareto front")
+                       drawstyle="steps-post", label="Pareto front")
             for kind in dict.fromkeys((row["parameters"]["scheme"], _name(row)) for row in shown):
                 points = [(row["lut_equivalent"], row["gops"][weights]) for row in shown
                           if (row["parameters"]["scheme"], _name(row)) == kind]

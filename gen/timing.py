@@ -390,7 +390,7 @@ def analyze(module: dict[str, Any], *, scale: float = 1.0) -> dict[str, Any]:
         "scale": scale,
         "net_ns": NET_NS * scale,
         "net_ns_per_doubling": NET_NS_PER_DOUBLING * scale,
-        "note": NOTE,
+        "note": NOTE + (f"; all times {scale}, for another device" if scale != 1 else ""),
         "paths": {kind: _describe(module, path, stated) for kind, (_, path) in found.items()},
     }
 

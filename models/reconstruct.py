@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models import formats
-from models.curvature import Curvature, gradients
+from models.curvature import DIRECTIONS, Curvature, gradients
 from models.evaluate import Pixels, normalized
 from models.floatnet import FloatNetwork, add_residual
 from models.golden import GoldenNetwork
@@ -40,9 +40,10 @@ BATCH = 50
 MEMORY = 4_000_000_000
 PIXELS = 256
 # Layers of at most so many output pixels, and matrices of so many bytes, weigh what reaches the
-# logits.
+# logits; with fewer gradients a tap they would follow the images' noise.
 CURVED_PIXELS = 64
 CURVED_BYTES = 100_000_000
+CURVED_SAMPLES = 8
 
 
 def _sampled(shape: tuple[int, int, int], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -127,10 +128,12 @@ class _Tensors:
 
     def curvature(self, node: Node, weights: np.ndarray, moments: Moments,
                   rng: np.random.Generator) -> Curvature | None:
-        """Curvature at the outputs of ``weights``; None if the layer is too large."""
+        """Curvature at the outputs of ``weights``; None if the layer is too large, or the images
+        too few."""
         _, height, width = self.float_network.topology.shapes[node.name]
         taps = weights[0].size
-        if (node.op == "fc" or height * width > CURVED_PIXELS
+        samples = DIRECTIONS * sum(map(len, self.q[node.input]))
+        if (node.op == "fc" or height * width > CURVED_PIXELS or samples < CURVED_SAMPLES * taps
                 or len(weights) * taps ** 2 * torch.float32.itemsize > CURVED_BYTES):
             return None
         _, _, mean_x, mean_t = moments.centered()

@@ -126,7 +126,7 @@ def test_exported_array(tmp_path: Path, scheme, dsp, low, high):
     assert 100 < timing["fmax_estimate_mhz"] < 500
     slow, fast = timing["fmax_estimate_range_mhz"]
     assert slow < timing["fmax_estimate_mhz"] < fast
-    assert timing["paths"]["register"]["end"].startswith("slice_0.acc[")
+    assert timing["paths"]["register"]["end"].startswith("slice_0.accumulator_0.acc[")
     assert timing["paths"]["input"]["start"].startswith("i__payload[")
     assert "slice_0.dot." in timing["paths"]["input"]["end"]
     assert {row["figure"] for row in published.compare(result)} >= {"LUT", "FF", "DSP"}

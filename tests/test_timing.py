@@ -291,6 +291,9 @@ def test_read_netlist():
 
 def test_delay_model_is_stated():
     assert str(timing.NET_NS) in timing.NOTE and str(timing.NET_NS_PER_DOUBLING) in timing.NOTE
+    netlist = between(cell("LUT1", I0=2, O=9))
+    assert analyze(netlist)["note"] == timing.NOTE
+    assert "all times 0.5" in analyze(netlist, scale=0.5)["note"]
 
 
 @pytest.mark.parametrize(("low", "high", "output", "depends"), [
