@@ -13,7 +13,7 @@ test: $(READY)
 	OMP_NUM_THREADS=1 $(VENV)/pytest -n 2 --dist loadscope -m "not slow"
 
 test-slow: $(READY)
-	$(VENV)/pytest -m slow
+	OMP_NUM_THREADS=1 $(VENV)/pytest -n 2 --dist loadscope -m slow
 
 checkpoint: $(READY)
 	$(VENV)/doubleq train --model resnet8 --data digits --seed 0 -o models/resnet8_digits.safetensors

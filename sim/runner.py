@@ -16,7 +16,7 @@ import files
 from rtl import RTL
 from sim.wave import vcd_to_fst
 
-__all__ = ["SIMULATORS", "simulate"]
+__all__ = ["SIMULATORS", "simulate", "simulator_environment"]
 
 SIMULATORS = ("verilator", "icarus")
 EXECUTABLE = {"verilator": "verilator", "icarus": "iverilog"}
@@ -33,7 +33,7 @@ _CELLS = {"portable": [], "xc7": [Path(__file__).with_name("cells_xc7.v")]}
 
 
 @contextlib.contextmanager
-def _environment(optimize: str) -> Iterator[None]:
+def simulator_environment(optimize: str = "-O2") -> Iterator[None]:
     """The PATH and make flags that the simulators of the Python packages need; ``optimize`` is the
     C++ compiler's flag for what runs in every cycle."""
     saved = dict(os.environ)
@@ -127,7 +127,7 @@ def simulate(folder: Path, rtl: RTL, *, bench: str, job: Path, simulator: str = 
     macros = {**({"TOP": rtl.top} if harness else {}), **(defines or {})}
     arguments = list(_VERILATOR if simulator == "verilator" else _ICARUS)
     # Thousands of single bits: -O2 compiles for twice as long, minutes for hundreds of PEs.
-    with _environment("-O1" if cells else "-O2"):
+    with simulator_environment("-O1" if cells else "-O2"):
         if shutil.which(EXECUTABLE[simulator]) is None:
             raise ValueError(f"simulator {simulator}: {EXECUTABLE[simulator]} not found on PATH, "
                              f"expected it to be installed")

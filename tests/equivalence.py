@@ -3,6 +3,7 @@
 
 import itertools
 import re
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from gen.hierarchy import VerilogPlatform, place, ports
 from gen.structures import STRUCTURES
 from gen.synth import run_yosys, simulation_models
 from models import codes, formats
+from sim.runner import simulator_environment
 
 TIMEOUT_S = 600
 PORT = re.compile(r"^  (input|output) (?:signed )?(?:\[(\d+):0\] )?(\w+);$", re.MULTILINE)
@@ -48,28 +50,86 @@ def prove(verilog_a, top_a, verilog_b, top_b, *, latency_a=0, latency_b=0, accum
     """
     latency = max(latency_a, latency_b)
     steps = 2 if accumulates else latency + 1
+    agree = "-set-at 1 same 1" if accumulates else ""
     with tempfile.TemporaryDirectory(prefix="doubleq-proof-") as scratch:
-        script = []
-        for side, text, top in [("a", verilog_a, top_a), ("b", verilog_b, top_b)]:
-            (Path(scratch) / f"{side}.v").write_text(text)
-            script += [f"read_verilog {simulation_models('xc7')}", f"read_verilog {side}.v",
-                       f"hierarchy -top {top}", "proc -norom", "flatten", "opt_clean",
-                       f"rename {top} {side}", f"design -stash {side}"]
-        (Path(scratch) / "miter.v").write_text(_miter(
-            [_ports(verilog_a, top_a), _ports(verilog_b, top_b)],
-            [latency - latency_a, latency - latency_b]))
-        agree = "-set-at 1 same 1" if accumulates else ""
-        script += [
-            *(f"design -copy-from {side} -as {side} {side}" for side in "ab"),
-            "read_verilog miter.v", "hierarchy -top miter", "proc", "flatten",
-            # Initial values of registers would be taken for granted.
-            "attrmap -remove init", "opt -full",
+        run_yosys([
+            *_compared(scratch, verilog_a, top_a, verilog_b, top_b, latency_a, latency_b),
             f"tee -o log sat -timeout {TIMEOUT_S} -seq {steps} {agree} -prove-skip {steps - 1} "
-            "-prove same 1 -show-ports miter"]
-        run_yosys(script, scratch, f"{top_a} and {top_b}")
+            "-prove same 1 -show-ports miter"], scratch, f"{top_a} and {top_b}")
         log = (Path(scratch) / "log").read_text()
     if "no model found: SUCCESS!" not in log:
         raise NotEquivalent(f"{top_a} and {top_b} differ:\n{log}")
+
+
+def enumerate_all(verilog_a, top_a, verilog_b, top_b, *, latency_a=0, latency_b=0):
+    """Proves what :func:`prove` does, of modules without feedback, by simulation of every input.
+    For products, which satisfiability solvers are slow at.
+
+    Raises
+    ------
+    NotEquivalent
+        If they differ for an input.
+    """
+    latency = max(latency_a, latency_b)
+    inputs = {name: width for name, (direction, width) in _ports(verilog_a, top_a).items()
+              if direction == "input" and name not in ("clk", "rst")}
+    with tempfile.TemporaryDirectory(prefix="doubleq-proof-") as scratch:
+        run_yosys([*_compared(scratch, verilog_a, top_a, verilog_b, top_b, latency_a, latency_b),
+                   "write_verilog -noattr flat.v"], scratch, f"{top_a} and {top_b}")
+        (Path(scratch) / "driver.v").write_text(_driver(inputs, latency))
+        with simulator_environment():
+            subprocess.run(["verilator", "--binary", "-O3", "-Wno-fatal", "-Wno-WIDTH",
+                            "-CFLAGS", "-std=c++20 -fcoroutines", "--top",
+                            "driver", "driver.v", "flat.v", "-o", "driver"], cwd=scratch,
+                           check=True, capture_output=True)
+        said = subprocess.run([Path(scratch) / "obj_dir" / "driver"], cwd=scratch, check=True,
+                              capture_output=True, text=True).stdout
+    if f"all {1 << sum(inputs.values())} equal" not in said:
+        raise NotEquivalent(f"{top_a} and {top_b} differ:\n{said}")
+
+
+def _compared(scratch, verilog_a, top_a, verilog_b, top_b, latency_a, latency_b):
+    """Commands that make the module ``miter`` of two."""
+    script = []
+    for side, text, top in [("a", verilog_a, top_a), ("b", verilog_b, top_b)]:
+        (Path(scratch) / f"{side}.v").write_text(text)
+        script += [f"read_verilog {simulation_models('xc7')}", f"read_verilog {side}.v",
+                   f"hierarchy -top {top}", "proc -norom", "flatten", "opt_clean",
+                   f"rename {top} {side}", f"design -stash {side}"]
+    latency = max(latency_a, latency_b)
+    (Path(scratch) / "miter.v").write_text(_miter(
+        [_ports(verilog_a, top_a), _ports(verilog_b, top_b)],
+        [latency - latency_a, latency - latency_b]))
+    return [*script, *(f"design -copy-from {side} -as {side} {side}" for side in "ab"),
+            "read_verilog miter.v", "hierarchy -top miter", "proc", "flatten",
+            # Initial values of registers would be taken for granted.
+            "attrmap -remove init", "opt -full"]
+
+
+def _driver(inputs, latency):
+    """A module that gives the miter one input after another and says whether all were the same."""
+    width = sum(inputs.values())
+    ports, low = [], 0
+    for name, bits in inputs.items():
+        ports.append(f".{name}(number[{low + bits - 1}:{low}])")
+        low += bits
+    return f"""module driver;
+  reg clk = 0;
+  reg [{width}:0] number = 0;
+  reg [63:0] equal = 0;
+  wire same;
+  miter miter(.clk(clk), .same(same), {", ".join(ports)});
+  always #1 clk = ~clk;
+  always @(posedge clk) begin
+    if (number >= {latency} && same) equal <= equal + 1;
+    number <= number + 1;
+    if (number == {(1 << width) + latency}) begin
+      $display("all %0d equal", equal);
+      $finish;
+    end
+  end
+endmodule
+"""
 
 
 def _ports(text, top):

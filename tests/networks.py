@@ -6,7 +6,8 @@ import torch
 from models.calibrate import calibrate, observe
 from models.evaluate import normalized
 from models.floatnet import FloatNetwork
-from models.quantize import Quantizer, fold
+from models.network import Network
+from models.quantize import Quantizer, assign, fold
 from models.topology import INPUT, Node, Residual, Topology
 
 MEAN, STD = (0.5, 0.4, 0.45), (0.25, 0.2, 0.3)
@@ -55,6 +56,14 @@ def make_quantizer(topology: Topology, **options: object) -> Quantizer:
     activations = calibrate(topology, observe(network, lambda: [x]), method="max")
     return Quantizer(topology, fold(network), activations, mean, std,
                      **options)  # type: ignore[arg-type]
+
+
+def make_networks(topology: Topology, critical: dict[str, tuple[str, ...]]) -> dict[str, Network]:
+    """An artefact of random weights for each scheme, with these layers critical."""
+    quantizer = make_quantizer(topology)
+    return {scheme: quantizer.network(
+        assign(topology, scheme=scheme, critical=names), scheme=scheme)
+        for scheme, names in critical.items()}
 
 
 def trained_like(topology: Topology, *, seed: int = 0) -> FloatNetwork:

@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
-from networks import every_op, make_quantizer, random_pixels
+from networks import every_op, make_networks, make_quantizer, random_pixels
 
 from gen.export import write_array
 from gen.parameters import ArrayParameters
@@ -17,11 +17,7 @@ SCHEMES = {"quant8": (), "doubleq": (), "doubleqext": ("stem", "conv2")}
 
 @pytest.fixture(scope="module")
 def networks():
-    topology = every_op()
-    quantizer = make_quantizer(topology)
-    return {scheme: quantizer.network(
-        assign(topology, scheme=scheme, critical=critical), scheme=scheme)
-        for scheme, critical in SCHEMES.items()}
+    return make_networks(every_op(), SCHEMES)
 
 
 @pytest.fixture(scope="module")

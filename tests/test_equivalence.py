@@ -10,7 +10,15 @@ from gen.accumulator import Accumulator
 from gen.merged import AddingShifter, InvertingShifter
 from gen.structures import STRUCTURES
 from gen.tree import AdderTree
-from tests.equivalence import NotEquivalent, Totals, behavioural, exported, prove, prove_leaf
+from tests.equivalence import (
+    NotEquivalent,
+    Totals,
+    behavioural,
+    enumerate_all,
+    exported,
+    prove,
+    prove_leaf,
+)
 
 LEAVES = {
     "adder_tree_binary": lambda: AdderTree(ranges=[range(-9, 8)] * 3, carries=3, tree="binary",
@@ -33,9 +41,9 @@ FORMS = [pytest.param(name, scheme, format, target, marks=[] if target == "xc7" 
          and name not in ("paper", "dsp2")]
 
 
-def prove_totals(own, reference):
-    prove(exported(own), own.module_name, exported(reference), reference.module_name,
-          latency_a=own.latency, latency_b=reference.latency)
+def prove_totals(own, reference, by=prove):
+    by(exported(own), own.module_name, exported(reference), reference.module_name,
+       latency_a=own.latency, latency_b=reference.latency)
 
 
 @pytest.mark.parametrize("leaf", LEAVES)
@@ -57,6 +65,29 @@ def test_structure(structure, scheme, format, target):
     shape = {"format": format, "weights": cls.ENCODINGS[scheme][format].taps, "sums": cls.SUMS}
     own = Totals(structure, scheme=scheme, target=target, **shape)
     prove_totals(own, Totals("paper", scheme=REFERENCE[format], **shape))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", STRUCTURES["dsp2"].TARGETS)
+def test_two_products_of_a_block(target):
+    """One lane of ``dsp2`` against two multipliers, for all 2^24 inputs."""
+    shape = {"format": "int8", "weights": 1, "sums": 2, "scheme": "quant8"}
+    prove_totals(Totals("dsp2", target=target, **shape), Totals("paper", **shape), by=enumerate_all)
+
+
+@pytest.mark.slow
+def test_enumeration_notices_a_difference():
+    text = """module {name}(p, q, y);
+  input [1:0] p;
+  input [1:0] q;
+  output [2:0] y;
+  assign y = {sum};
+endmodule
+"""
+    right, wrong = (text.format(name=name, sum=total) for name, total in
+                    [("right", "p + q"), ("wrong", "p + q - (&{p, q})")])
+    with pytest.raises(NotEquivalent, match="all 15 equal"):
+        enumerate_all(right, "right", wrong, "wrong")
 
 
 @pytest.mark.parametrize("tree", ["binary", "ternary"])

@@ -5,13 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from networks import every_op, make_quantizer, random_pixels
+from networks import every_op, make_networks, random_pixels
 
 from gen.export import write_array
 from gen.parameters import ArrayParameters
 from models import formats
 from models.golden import GoldenNetwork
-from models.quantize import assign
 from rtl import read_rtl
 from sim.cosim import cosimulate
 from sim.mapping import map_layer
@@ -22,11 +21,7 @@ PIXELS = random_pixels((3, 18, 18), images=1)
 
 @pytest.fixture(scope="module")
 def networks():
-    topology = every_op()
-    quantizer = make_quantizer(topology)
-    return {scheme: quantizer.network(
-        assign(topology, scheme=scheme, critical=critical), scheme=scheme)
-        for scheme, critical in SCHEMES.items()}
+    return make_networks(every_op(), SCHEMES)
 
 
 @pytest.fixture(scope="module")
