@@ -14,7 +14,7 @@ from typing import Any
 import gen
 import models
 import rtl
-from gen import arcs, devices, synth, timing
+from gen import arcs, devices, synth, timing, timing_graph
 from gen.export import export_array, tool_versions, write_array
 from gen.parameters import ArrayParameters
 from jobs import Executor
@@ -104,7 +104,7 @@ def synthesize_all(arrays: Iterable[ArrayParameters], device: str, executor: Exe
         _synthesize,
         # The largest first: a late one would run alone.
         dict(sorted(jobs.items(), key=lambda job: -job[1][0].pes)), store=store,
-        version=digest((synth, timing, arcs, devices),
+        version=digest((synth, timing, timing_graph, arcs, devices),
                         {"pyosys": importlib.metadata.version("pyosys")}),
         progress=moved("synthesizing"))
     return [found[key] for key in jobs]

@@ -18,6 +18,7 @@ import pyosys
 
 import files
 from gen import devices, timing
+from gen.timing_graph import read_netlist
 from rtl import netlist_name, read_rtl
 
 __all__ = ["count", "netlist", "run_yosys", "simulation_models", "synthesize"]
@@ -212,7 +213,7 @@ def synthesize(folder: Path, device: str, *, flatten: bool = True, netlist: bool
         if progress is not None:
             progress("timing")
         estimate = timing.analyze(
-            timing.read_netlist((Path(scratch) / "netlist.json").read_text(), rtl.top),
+            read_netlist((Path(scratch) / "netlist.json").read_text(), rtl.top),
             scale=target.delay_scale)
         mapped = (Path(scratch) / "netlist.v").read_bytes() if netlist else None
 

@@ -4,7 +4,8 @@ import json
 import pytest
 
 from gen import timing
-from gen.timing import analyze, condense, read_netlist
+from gen.timing import analyze, condense
+from gen.timing_graph import read_netlist
 
 CLOCK = 0.456
 """Clock to output of a flip-flop, in ns."""
