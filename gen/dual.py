@@ -98,6 +98,7 @@ class DualDotProduct(wiring.Component):
     """
 
     ENCODINGS: ClassVar = {
+        "doubleq": {name: Encoding("dual-pot") for name in POWERS_OF_TWO},
         "doubleqext": {"int8": Encoding("dual-int8"),
                        **{name: Encoding("dual-pot") for name in POWERS_OF_TWO}},
     }
