@@ -7,7 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from gen.sequencer import index
+from gen.index_shape import index_shape
 
 __all__ = ["ActivationMemory"]
 
@@ -50,11 +50,11 @@ class ActivationMemory(wiring.Component):
         self.module_name = "activation_memory"
         word = unsigned(parts * bits)
         super().__init__({
-            "read_address": In(data.ArrayLayout(index(depth), banks)),
+            "read_address": In(data.ArrayLayout(index_shape(depth), banks)),
             "read_data": Out(data.ArrayLayout(word, banks)),
             "write_banks": In(banks),
             "write_parts": In(parts),
-            "write_address": In(index(depth)),
+            "write_address": In(index_shape(depth)),
             "write_data": In(data.ArrayLayout(word, sources)),
         })
 

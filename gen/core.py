@@ -1,34 +1,32 @@
 # amaranth: UnusedElaboratable=no
 """Core: the accelerator of a whole network."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from amaranth import Array as Select
-from amaranth import Cat, Module, Mux, Signal, Value, signed, unsigned
-from amaranth.lib import data, stream, wiring
+from amaranth import Module, Signal, Value
+from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from gen.activations import ActivationMemory
 from gen.array import Array
+from gen.build_schedule import make_schedule
 from gen.core_parameters import CoreParameters
 from gen.hierarchy import place
+from gen.index_shape import index_shape
 from gen.loader import WORD, Loader
+from gen.logits import LOGITS, LogitsBuffer
+from gen.operands import Operands
 from gen.program import make_program
 from gen.receiver import PIXEL, Receiver
 from gen.requantizer import RequantizerRanges
-from gen.schedule import make_schedule
 from gen.sequencer import Sequencer, command_layout
-from gen.sequencer import index as indices
 from gen.structures import STRUCTURES
 from gen.weights import WeightMemory
 from gen.writer import Writer
 from models.network import Network
 
 __all__ = ["Core"]
-
-LOGITS = data.StructLayout({"data": signed(32), "last": 1})
 
 
 class Core(wiring.Component):
@@ -83,7 +81,7 @@ class Core(wiring.Component):
     loaded : :py:`Out(1)`
         As of :class:`gen.loader.Loader`; images wait until it is high.
     load_error : :py:`Out(1)`
-        Its ``error``.
+        Its ``error``: the last load had too few words, too many, or a wrong CRC.
 
     Raises
     ------
@@ -124,6 +122,10 @@ class Core(wiring.Component):
             banks=banks, depth=depth, accumulator_bits=parameters.array.accumulator_bits,
             biases=schedule.biases, multipliers=schedule.multipliers, load=load,
             dsp=parameters.array.dsp)
+        self.operands = Operands(op=self.op, command=self.command, parameters=parameters,
+                                 banks=banks, maximum=any(self.program.fields["maximum"]))
+        self.buffer = LogitsBuffer(classes=network.topology.classes,
+                                   lanes=parameters.requantizers, bits=self.ranges.accumulator)
         self.contents = {**self.weights.contents, "constants": self.writer.content}
         self.loader = Loader(self.contents) if load else None
         first = schedule.operations[0].node
@@ -142,9 +144,8 @@ class Core(wiring.Component):
                if load else {}),
         })
 
-    # From a layer's first cycle to its first vector's entry into the arrays, and from the last
-    # vector's sums to the writer.
-    FETCH, READ = 2, 3
+    # Cycles of fetching a layer's row, and from the sequencer's state to its command's vectors.
+    FETCH, READ = 2, 1 + Operands.LATENCY
 
     @property
     def layer_cycles(self) -> dict[str, int]:
@@ -166,8 +167,7 @@ class Core(wiring.Component):
     def latency(self) -> int:
         """Cycles from the first byte of an image to its last logit, where nothing waits."""
         classes = self.network.topology.classes
-        rows = -(-classes // self.parameters.requantizers)
-        return self.receiver.cycles + self.image_cycles + classes + rows - 1
+        return self.receiver.cycles + self.image_cycles + classes + self.buffer.rows - 1
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -186,19 +186,21 @@ class Core(wiring.Component):
         port = rows.read_port()
         op = port.data
         m.d.comb += [sequencer.op.eq(op), writer.op.eq(op)]
-        logits_free = self._logits(m, writer)
+        logits = place(m, platform, "logits", self.buffer)
+        wiring.connect(m, wiring.flipped(self.logits), logits.o)
+        m.d.comb += [logits.i.eq(writer.logits), logits.valid.eq(writer.logits_valid),
+                     logits.done.eq(self.done)]
 
         # One layer after the other.
-        layer = Signal(indices(len(program)))
+        layer = Signal(index_shape(len(program)))
         start = Signal()
         counter = Signal(32)
         m.d.comb += [port.addr.eq(layer), sequencer.start.eq(start), writer.start.eq(start)]
         last_reader = max(k for k, value in enumerate(program.fields["reads_input"]) if value)
-        m.d.comb += [
-            receiver.free.eq((layer == last_reader) & sequencer.done),
-            self.short.eq(receiver.short), self.long.eq(receiver.long),
-        ]
-        m.d.sync += counter.eq(counter + 1)
+        m.d.comb += [self.short.eq(receiver.short), self.long.eq(receiver.long)]
+        # A cycle later than it might be, which shortens a slow path and delays nothing.
+        m.d.sync += [receiver.free.eq((layer == last_reader) & sequencer.done),
+                     counter.eq(counter + 1)]
         begin = receiver.full & self.enable
         if self.loader:
             begin &= self._load(m, platform, writer, weights)
@@ -212,7 +214,7 @@ class Core(wiring.Component):
                 m.next = "START"
             with m.State("START"):
                 m.d.comb += self.busy.eq(1)
-                with m.If(~op.logits | logits_free):
+                with m.If(~op.logits | logits.free):
                     m.d.comb += start.eq(1)
                     m.next = "RUN"
             with m.State("RUN"):
@@ -249,22 +251,19 @@ class Core(wiring.Component):
             weights.pass_.eq(sequencer.command.pass_),
             weights.format.eq(op.format),
         ]
-        read = Signal(self.command, name="read", reset_less=True)
-        entering = Signal(self.command, name="entering", reset_less=True)
-        m.d.sync += [read.eq(sequencer.command), entering.eq(read)]
-        words, vectors = zip(*[self._word(m, memory, op, read, g)
-                               for g in range(parameters.groups)], strict=True)
-        vector = Signal()
-        m.d.comb += vector.eq(entering.valid)
-
+        operands = place(m, platform, "operands", self.operands)
+        m.d.comb += [
+            operands.op.eq(op), operands.command.eq(sequencer.command),
+            operands.words.eq(memory.read_data), writer.residual.eq(operands.residuals),
+        ]
         captured = None
         for g, component in enumerate(self.arrays):
             array = place(m, platform, f"array_{g}", component)
             payload = array.i.payload
             m.d.comb += [
-                array.i.valid.eq(vector & ~op.maximum),
-                payload.x.eq(vectors[g]), payload.first.eq(entering.first),
-                payload.last.eq(entering.last),
+                array.i.valid.eq(operands.valid & ~op.maximum),
+                payload.x.eq(operands.vectors[g]), payload.first.eq(operands.first),
+                payload.last.eq(operands.last),
                 *(payload.w[c].eq(weights.w[c]) for c in range(parameters.channels)),
             ]
             if "mode" in payload.shape().members:
@@ -272,9 +271,13 @@ class Core(wiring.Component):
             m.d.comb += writer.acc[g].eq(array.o.payload.acc)
             captured = array.o.valid if captured is None else captured
         m.d.comb += writer.capture.eq(captured)
-        if any(program.fields["maximum"]):
-            self._maximum(m, op, entering, words, writer)
-        self._residuals(m, op, entering, words, writer)
+        if self.operands.maximum:
+            with m.If(op.maximum):
+                m.d.comb += [
+                    writer.capture.eq(operands.maxima_valid),
+                    *(writer.acc[g][c].eq(operands.maxima[g][c])
+                      for g in range(parameters.groups) for c in range(parameters.channels)),
+                ]
         return m
 
     def _load(self, m: Module, platform: Any, writer: Any, weights: Any) -> Value:
@@ -288,101 +291,3 @@ class Core(wiring.Component):
             *(weights.load[name].eq(loader.o[name]) for name in self.weights.contents),
         ]
         return loader.loaded & ~self.load.valid
-
-    def _word(self, m: Module, memory: Any, op: Any, command: Any, g: int
-              ) -> tuple[Signal, Signal]:
-        """The word of a group and the vector that is made of it, a cycle after it was read."""
-        banks, wide, lanes = self.schedule.banks, self.parameters.wide, self.parameters.lanes
-        padding = Cat(*[Cat(op.pad, op.pad[-1].replicate(8))[:8]] * wide)
-        found = []
-        for beside, inside in enumerate([command.inside[g], command.beside[g]]):
-            bank = Signal(indices(banks), name=f"bank_{g}_{beside}")
-            m.d.comb += bank.eq(command.bank + g * command.stride + beside)
-            word = Signal(8 * wide, name=f"word_{g}_{beside}")
-            m.d.comb += word.eq(Mux(
-                inside, Select([memory.read_data[b] for b in range(banks)])[bank], padding))
-            found.append(word)
-        kept = Signal(8 * wide, name=f"x_{g}", reset_less=True)
-        m.d.sync += kept.eq(found[0])
-        if self.parameters.activations == 1:
-            return kept, kept
-        low, high = found[0][:8 * lanes], found[0][8 * lanes:]
-        first = Mux(command.half, high, low)
-        second = Mux(op.halves, first, Mux(op.pair, found[1][:8 * lanes], high))
-        vector = Signal(8 * wide, name=f"vector_{g}", reset_less=True)
-        m.d.sync += vector.eq(Cat(part.word_select(k, 8) for k in range(lanes)
-                                  for part in (first, second)))
-        return kept, vector
-
-    def _part(self, word: Signal, part: Any, c: int) -> Any:
-        """Activation *c* of a part of a word."""
-        return word.word_select(part, 8 * self.parameters.channels)[8 * c:8 * c + 8].as_signed()
-
-    def _maximum(self, m: Module, op: Any, command: Any, words: Sequence[Signal], writer: Any
-                 ) -> None:
-        """Max pooling: the greatest activation of each channel since the first."""
-        ready = Signal()
-        m.d.sync += ready.eq(command.valid & command.last & op.maximum)
-        with m.If(op.maximum):
-            m.d.comb += writer.capture.eq(ready)
-        for g, word in enumerate(words):
-            for c in range(self.parameters.channels):
-                greatest = Signal(signed(8), name=f"greatest_{g}_{c}", reset_less=True)
-                x = Signal(signed(8), name=f"candidate_{g}_{c}")
-                m.d.comb += x.eq(self._part(word, command.part, c))
-                with m.If(command.valid & (command.first | (x > greatest))):
-                    m.d.sync += greatest.eq(x)
-                with m.If(op.maximum):
-                    m.d.comb += writer.acc[g][c].eq(greatest)
-
-    def _residuals(self, m: Module, op: Any, command: Any, words: Sequence[Signal], writer: Any
-                   ) -> None:
-        """Residuals less their zero point, until the set is captured."""
-        for g, word in enumerate(words):
-            for c in range(self.parameters.channels):
-                residual = Signal(signed(9), name=f"residual_{g}_{c}", reset_less=True)
-                with m.If(command.residual):
-                    m.d.sync += residual.eq(Mux(
-                        command.reached,
-                        self._part(word, command.part, c) - op.residual_zero, 0))
-                m.d.comb += writer.residual[g][c].eq(Mux(op.residual_tiles != 0, residual, 0))
-
-    def _logits(self, m: Module, writer: Any) -> Any:
-        """Keeps the logits until they are taken; whether there is room for those of an image."""
-        classes, lanes = self.network.topology.classes, self.parameters.requantizers
-        rows = -(-classes // lanes)
-        shape = unsigned(32 * lanes)
-        memory = Memory(shape=shape, depth=rows, init=[])
-        m.submodules.logits_memory = memory
-        write, read = memory.write_port(), memory.read_port()
-        m.d.comb += [
-            write.data.eq(Cat(writer.logits[k].as_signed()[:32] if len(writer.logits[k]) >= 32
-                              else Cat(writer.logits[k], writer.logits[k][-1].replicate(
-                                  32 - len(writer.logits[k]))) for k in range(lanes))),
-            write.en.eq(writer.logits_valid & (write.addr < rows)),
-        ]
-        count = Signal(range(2 * rows + lanes + 1))
-        with m.If(writer.logits_valid):
-            m.d.sync += count.eq(count + 1)
-        m.d.comb += write.addr.eq(count)
-        free = Signal(init=1)
-        row, sent = Signal(range(rows + 1)), Signal(range(classes + 1))
-        lane = Signal(indices(lanes))
-        fetched = Signal()
-        m.d.comb += [
-            read.addr.eq(row),
-            self.logits.p.data.eq(read.data.word_select(lane, 32)),
-            self.logits.p.last.eq(sent == classes - 1),
-            self.logits.valid.eq(fetched),
-        ]
-        with m.If(writer.done & self.done):
-            m.d.sync += [free.eq(0), row.eq(0), lane.eq(0), sent.eq(0), count.eq(0)]
-        with m.Elif(~free & ~fetched):
-            m.d.sync += fetched.eq(1)
-        with m.Elif(fetched & self.logits.ready):
-            m.d.sync += [sent.eq(sent + 1), lane.eq(lane + 1)]
-            with m.If(lane == lanes - 1):
-                m.d.sync += [lane.eq(0), row.eq(row + 1), fetched.eq(0)]
-            with m.If(sent == classes - 1):
-                m.d.sync += [fetched.eq(0), free.eq(1)]
-        return free

@@ -14,25 +14,29 @@ Of the sidecar, ``schema``, ``generator``, ``top``, ``verilog``, ``verilog_sha25
     ``weight_bits`` and ``activation_bits``, width times depth; ``banks`` and ``depth`` of the
     activation memory; ``wide``, the activations of a word; ``channels`` written at a time.
 ``layers``
-    In order of computation, of each: ``name``, ``kind``, ``format``, ``macs``, ``sets``,
-    ``vectors`` of a set, ``interval`` between sets, ``cycles`` of the layer, and ``tensor``, where
-    its output lies (null for the logits): ``base``, ``blocks``, ``columns``, ``height``, ``width``
-    and ``order``, as ``gen.schedule.Tensor`` describes.
+    In order of computation, of each: ``name``, ``kind``, ``format``, ``macs``, ``pe_cycles`` (the
+    fewest that these take, of all PEs together: a PE does several in a cycle, or needs several
+    cycles for one, as its structure and the format are), ``sets``, ``vectors`` of a set,
+    ``interval`` between sets, ``cycles`` of the layer, and ``tensor``, where its output lies (null
+    for the logits): ``base``, ``blocks``, ``columns``, ``height``, ``width`` and ``order``, as
+    ``gen.schedule.Tensor`` describes.
 ``files``
     SHA-256 by name of what lies beside: the header of ``gen.header``, and ``weights.bin`` where
     weights are loaded.
 ``load``
-    Null where weights are fixed. Else: ``words`` of a load, 32 bits each; ``memories`` in the order
-    of loading, of each ``memory``, ``rows``, ``bits`` of a row and ``words`` of a row; and
-    ``ranges``, the fields of ``gen.requantizer.RequantizerRanges``, each range as its first and
-    last value.
+    Null where weights are fixed. Else: ``words`` of a load, 32 bits each, and ``crc32``, the last
+    one; ``memories`` in the order of loading, of each ``memory``, ``rows``, ``bits`` of a row and
+    ``words`` of a row; and ``ranges``, the fields of ``gen.requantizer.RequantizerRanges``, each
+    range as its first and last value.
 
 *A load*, as ``weights.bin`` has it: memory after memory, row after row; of each row its low bits
 first, padded with zeros to words of 32 bits, which are little-endian. A memory of weights has the
 name of their format, and a row has the codes of each output channel after those of the one before,
 as ``gen.schedule`` arranges them. ``constants`` are biases and multipliers; a row has those of as
 many channels as requantizers of a group, of each its bias and above it 16 bits of multiplier. The
-last word comes with ``last``.
+last word is the CRC-32 of all bytes before it (that of IEEE 802.3: :func:`zlib.crc32`), and comes
+with ``last``. A core whose last load had another CRC or length computes no image, and
+``load_error`` is high, until a load is right.
 
 *What may be loaded*: the program of a core (layers, formats, shifts, zero points, the table of
 pixels) is fixed at synthesis. Only weights, biases and multipliers of another network may take the
@@ -51,10 +55,10 @@ from gen.core_parameters import CoreParameters
 from gen.export import GENERATOR, described_ports, tool_versions
 from gen.header import c_header
 from gen.hierarchy import VerilogPlatform
-from gen.loader import load_image
+from gen.loader import load_image, load_words
 from gen.parameters import ArrayParameters
 from gen.requantizer import RequantizerRanges
-from gen.schedule import Tensor
+from gen.schedule import Operation, Tensor
 from models.network import Network
 from rtl import LOAD, RTL, SCHEMA, SIDECAR
 
@@ -68,11 +72,18 @@ def _tensor(tensor: Tensor | None) -> dict[str, Any] | None:
             "height": tensor.height, "width": tensor.width, "order": list(tensor.order)}
 
 
+def _pe_cycles(parameters: CoreParameters, operation: Operation, macs: int) -> float:
+    if operation.format is None:
+        return 0.0
+    return macs * operation.passes / parameters.taps(operation.format)
+
+
 def _load(core: Core) -> dict[str, Any] | None:
     if core.loader is None:
         return None
     return {
-        "words": sum(len(content.rows) * content.words for content in core.contents.values()),
+        "words": load_words(core.contents),
+        "crc32": int.from_bytes(load_image(core.contents)[-4:], "little"),
         "memories": [{"memory": name, "rows": len(content.rows), "bits": content.bits,
                       "words": content.words} for name, content in core.contents.items()],
         "ranges": {name: [value[0], value[-1]] if isinstance(value, range) else value
@@ -98,9 +109,11 @@ def export_core(network: Network, parameters: CoreParameters, *,
     text = "\n".join([
         f"// Made by {GENERATOR}, see {SIDECAR}.\n", *reversed(platform.modules.values())])
     array = asdict(parameters.array)
+    macs = {node.name: network.topology.macs(node.name) for node in network.topology.weighted}
     layers = [{
         "name": operation.node.name, "kind": operation.kind, "format": operation.format,
-        "macs": network.topology.macs(operation.node.name) if operation.node.weighted else 0,
+        "macs": macs.get(operation.node.name, 0),
+        "pe_cycles": _pe_cycles(parameters, operation, macs.get(operation.node.name, 0)),
         "sets": operation.sets, "vectors": operation.vectors, "interval": operation.interval,
         "cycles": core.layer_cycles[operation.node.name], "tensor": _tensor(operation.output),
     } for operation in schedule.operations]

@@ -42,7 +42,7 @@ def c_header(topology: Topology, sidecar: Mapping[str, Any]) -> str:
     ]
     if load:
         first = 0
-        values["LOAD_WORDS"] = load["words"]
+        values |= {"LOAD_WORDS": load["words"], "LOAD_CRC32": f"0x{load['crc32']:08x}u"}
         for memory in load["memories"]:
             name = f"LOAD_{memory['memory'].upper()}"
             values |= {f"{name}_FIRST": first, f"{name}_ROWS": memory["rows"],
@@ -54,8 +54,9 @@ def c_header(topology: Topology, sidecar: Mapping[str, Any]) -> str:
             " * port load: LOAD_WORDS words of 32 bits, little-endian, last with the last one. It",
             " * has the rows of one memory after the other; FIRST is the number of a memory's",
             " * first word, and each of its ROWS rows has BITS bits, low bits first, in WORDS",
-            " * words. Images wait until loaded is high; load_error says, until reset, that last",
-            " * came with another word.",
+            " * words. The last word is the CRC-32 of the bytes before it (IEEE 802.3, as zlib's),",
+            " * here LOAD_CRC32. Images wait until loaded is high; load_error says, until a load",
+            " * is right, that the last one had a wrong CRC, or last with another word.",
         ]
     return "\n".join([
         *text,

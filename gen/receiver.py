@@ -8,8 +8,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from gen.index_shape import index_shape
 from gen.schedule import Tensor
-from gen.sequencer import index
 
 __all__ = ["PIXEL", "Receiver"]
 
@@ -70,7 +70,8 @@ class Receiver(wiring.Component):
         super().__init__({
             "pixels": In(stream.Signature(PIXEL)),
             "request": Out(1), "grant": In(1),
-            "bank": Out(index(banks)), "address": Out(index(depth)), "word": Out(8 * wide),
+            "bank": Out(index_shape(banks)), "address": Out(index_shape(depth)),
+            "word": Out(8 * wide),
             "full": Out(1), "free": In(1), "short": Out(1), "long": Out(1),
         })
 
@@ -99,8 +100,8 @@ class Receiver(wiring.Component):
         m.submodules.lookup = table
         port = table.read_port()
         window = Signal(8 * channels * self.packed, reset_less=True)
-        channel, column = Signal(index(channels)), Signal(index(columns))
-        row = Signal(index(height))
+        channel, column = Signal(index_shape(channels)), Signal(index_shape(columns))
+        row = Signal(index_shape(height))
         last_channel, last_byte = Signal(), Signal()
         m.d.comb += [
             port.addr.eq(Cat(self.pixels.p.data, channel)[:len(port.addr)]),
@@ -109,10 +110,10 @@ class Receiver(wiring.Component):
         ]
 
         # Where the next window goes, and in how many columns it is due.
-        due_in = Signal(index(max(self.packed, self.stride)))
+        due_in = Signal(index_shape(max(self.packed, self.stride)))
         made = Signal(range(tensor.width + 1))
-        block = Signal(index(tensor.blocks))
-        bank = Signal(index(self.banks))
+        block = Signal(index_shape(tensor.blocks))
+        bank = Signal(index_shape(self.banks))
         line, place = (Signal.like(self.address, name=name) for name in ("line", "place"))
         words = Cat(window, *[Const(tensor.zero & 255, 8)]
                     * (tensor.blocks * self.wide - channels * self.packed))

@@ -2,16 +2,13 @@
 
 from typing import Any
 
-from amaranth import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["Sequencer", "command_layout", "index"]
+from gen.index_shape import index_shape
 
-
-def index(count: int) -> Shape:
-    """Shape of a number below ``count``, at least a bit: Verilog has no signals without bits."""
-    return unsigned(max(1, (count - 1).bit_length()))
+__all__ = ["Sequencer", "command_layout"]
 
 
 def command_layout(*, banks: int, groups: int, depth: int, rows: int, parts: int, passes: int
@@ -27,10 +24,10 @@ def command_layout(*, banks: int, groups: int, depth: int, rows: int, parts: int
     """
     return data.StructLayout({
         "valid": 1, "first": 1, "last": 1, "residual": 1, "reached": 1,
-        "address": data.ArrayLayout(index(depth), banks),
-        "bank": index(banks), "stride": range(banks + 1), "inside": groups,
+        "address": data.ArrayLayout(index_shape(depth), banks),
+        "bank": index_shape(banks), "stride": range(banks + 1), "inside": groups,
         "beside": groups, "half": 1,
-        "part": index(parts), "weight_row": index(rows), "pass_": index(passes),
+        "part": index_shape(parts), "weight_row": index_shape(rows), "pass_": index_shape(passes),
     })
 
 
@@ -64,7 +61,7 @@ class Sequencer(wiring.Component):
     def __init__(self, *, op: data.StructLayout, command: data.StructLayout, banks: int,
                  groups: int, parts: int, depth: int) -> None:
         self.banks, self.groups, self.parts, self.depth = banks, groups, parts, depth
-        self.address_bits = index(depth).width
+        self.address_bits = index_shape(depth).width
         self.module_name = "sequencer"
         super().__init__({"op": In(op), "start": In(1), "done": Out(1), "command": Out(command)})
 
@@ -108,7 +105,7 @@ class Sequencer(wiring.Component):
         rows_width = max(len(op.in_height), len(op.row_start), len(op.row_step)) + 2
         columns_width = max(len(op.in_width), len(op.column_start), len(op.column_step)) + 2
         place = data.StructLayout({"row": signed(rows_width), "line": width,
-                                   "column": signed(columns_width), "bank": index(self.banks),
+                                   "column": signed(columns_width), "bank": index_shape(self.banks),
                                    "address": width})
         here, vector_here, following = (Signal(place, name=name, reset_less=reset) for name, reset
                                         in (("place", True), ("vector_place", True),
@@ -156,7 +153,7 @@ class Sequencer(wiring.Component):
 
         # The residual's rows and columns advance with those of the output.
         line, column = state(width, "residual_line"), state(width, "residual_column")
-        bank = state(index(self.banks), "residual_bank")
+        bank = state(index_shape(self.banks), "residual_bank")
         with m.If(self.start):
             m.d.sync += [line.eq(op.residual_start), column.eq(0), bank.eq(0)]
         with m.Elif(next_line):

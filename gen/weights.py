@@ -12,8 +12,8 @@ from amaranth.lib.wiring import In, Out
 
 from gen.dot import Encoding
 from gen.hierarchy import place
+from gen.index_shape import index_shape
 from gen.loader import Content
-from gen.sequencer import index
 from models import codes, formats
 
 __all__ = ["LaneDecoder", "WeightMemory"]
@@ -85,7 +85,7 @@ class LaneDecoder(wiring.Component):
             "stored": In(data.StructLayout({
                 name: formats.get(name).bits * encoding.taps
                 for name, encoding in encodings.items()})),
-            "format": In(index(len(encodings))),
+            "format": In(index_shape(len(encodings))),
             "pass_": In(2),
             "word": Out(shape),
         })
@@ -160,8 +160,8 @@ class WeightMemory(wiring.Component):
         self.lanes = rows.shape[2] // self.encodings[name].taps
         self.module_name = "weight_memory"
         super().__init__({
-            "format": In(index(len(content))),
-            "row": In(index(max(map(len, content.values())))),
+            "format": In(index_shape(len(content))),
+            "row": In(index_shape(max(map(len, content.values())))),
             "pass_": In(2),
             "w": Out(data.ArrayLayout(data.ArrayLayout(shape, self.lanes), self.channels)),
             **({"load": In(data.StructLayout({
@@ -204,6 +204,6 @@ class WeightMemory(wiring.Component):
                 write, source = memory.write_port(), self.load[name]
                 m.d.comb += [write.addr.eq(source.row), write.data.eq(source.data),
                              write.en.eq(source.write & (source.row >> chunk_bits == number))]
-        chunk = Signal(index(len(outputs)), name=f"chunk_{name}", reset_less=True)
+        chunk = Signal(index_shape(len(outputs)), name=f"chunk_{name}", reset_less=True)
         m.d.sync += chunk.eq(self.row >> chunk_bits)
         return Array(outputs)[chunk] if len(outputs) > 1 else outputs[0]

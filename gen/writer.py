@@ -10,11 +10,14 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from gen.hierarchy import place
+from gen.index_shape import index_shape
 from gen.loader import Content
 from gen.requantizer import Requantizer, RequantizerRanges
-from gen.sequencer import index
 
 __all__ = ["Writer"]
+
+LUT_ROWS = 64
+"""Rows of which a LUT holds one bit; a memory of more is a block memory."""
 
 
 class Writer(wiring.Component):
@@ -77,7 +80,7 @@ class Writer(wiring.Component):
         self.groups, self.channels, self.lanes = groups, channels, requantizers
         self.parts, self.banks, self.dsp, self.ranges = parts, banks, dsp, ranges
         self.chunks = channels // requantizers
-        self.address_bits = index(depth).width
+        self.address_bits = index_shape(depth).width
         self.constants = data.ArrayLayout(data.StructLayout(
             {"bias": signed(ranges.bias), "multiplier": 16}), requantizers)
         self.rows = [
@@ -99,7 +102,7 @@ class Writer(wiring.Component):
             "residual": In(per_channel(per_channel(signed(9), channels), groups)),
             "write_banks": Out(banks),
             "write_parts": Out(parts),
-            "write_address": Out(index(depth)),
+            "write_address": Out(index_shape(depth)),
             "write_data": Out(data.ArrayLayout(parts * channels * 8, groups)),
             "logits": Out(data.ArrayLayout(signed(ranges.accumulator), requantizers)),
             "logits_valid": Out(1),
@@ -112,7 +115,7 @@ class Writer(wiring.Component):
         op = self.op
 
         # Chunks of the set: the first one comes a cycle after it was captured.
-        busy, chunk = Signal(), Signal(index(self.chunks), reset_less=True)
+        busy, chunk = Signal(), Signal(index_shape(self.chunks), reset_less=True)
         last_chunk = Signal()
         m.d.comb += last_chunk.eq(busy & (chunk == self.chunks - 1))
         with m.If(self.capture):
@@ -143,15 +146,16 @@ class Writer(wiring.Component):
         next."""
         op = self.op
         load = "load" in self.signature.members
-        memory = Memory(shape=self.constants, depth=len(self.rows), init=[] if load else self.rows)
+        memory = Memory(shape=self.constants, depth=len(self.rows), init=[] if load else self.rows,
+                        attrs={"ram_style": "block"} if len(self.rows) > LUT_ROWS else {})
         m.submodules.constants = memory
         if load:
             write = memory.write_port()
             m.d.comb += [write.addr.eq(self.load.row), write.en.eq(self.load.write),
                          Value.cast(write.data).eq(self.load.data)]
         port = memory.read_port()
-        address = Signal(index(len(self.rows)), reset_less=True)
-        chunk = Signal(index(self.chunks), reset_less=True)
+        address = Signal(index_shape(len(self.rows)), reset_less=True)
+        chunk = Signal(index_shape(self.chunks), reset_less=True)
         tile = Signal(len(op.tiles), reset_less=True)
         m.d.comb += port.addr.eq(address)
         with m.If(self.start):
@@ -210,7 +214,7 @@ class Writer(wiring.Component):
                              ("row", op.rows)])
         line, column = (Signal(width, name=name, reset_less=True) for name in ("line", "column"))
         turns = self.banks // self.groups
-        turn = Signal(index(turns), reset_less=True)
+        turn = Signal(index_shape(turns), reset_less=True)
         last_tile, last_group, last_row = Signal(), Signal(), Signal()
         m.d.comb += [last_tile.eq(tile == op.tiles - 1),
                      last_group.eq(group == op.column_groups - 1), last_row.eq(row == op.rows - 1),
@@ -230,7 +234,7 @@ class Writer(wiring.Component):
                     m.d.sync += [group.eq(0), turn.eq(0), column.eq(0), row.eq(row + 1),
                                  line.eq(line + op.out_row)]
         shift = (self.parts - 1).bit_length()
-        part = Signal(index(self.parts))
+        part = Signal(index_shape(self.parts))
         m.d.comb += [
             part.eq(tile[:shift] if shift else 0),
             self.write_address.eq(line + column + tile[shift:]),

@@ -2,6 +2,7 @@
 """A core at its ports: streams that stall, images of the wrong length, loads, reset."""
 
 import random
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -123,6 +124,17 @@ def test_streams(network, core, gap, stall):
     assert flags == {"short": 0, "long": 0, "cycles": core.image_cycles}
 
 
+def test_few_classes():
+    """Two, of the four channels of a tile: what comes for the others is no logit."""
+    network = quantized(replace(TINY, nodes=(*TINY.nodes[:-1], Node("fc", "fc", "pool", 3, 2))))
+    array = ArrayParameters(scheme="doubleq", slices=4, lanes=4, accumulator_bits=24)
+    pixels = random_pixels(TINY.input_shape, images=2)
+    found, _ = run(Core(network, CoreParameters(array=array)),
+                   [item for image in pixels for item in stream(image)], logits=4)
+    assert found == [(value, k == 1) for row in GoldenNetwork(network).logits(pixels).tolist()
+                     for k, value in enumerate(row)]
+
+
 @pytest.mark.parametrize("parameters", [{"pes": 32, "groups": 2}, {"pes": 64}])
 def test_latency(network, parameters):
     """From the first byte that is taken to the last logit."""
@@ -238,7 +250,24 @@ def test_loads_of_the_wrong_length(network, loadable, wrong):
     found, flags = run_loads(loadable, [
         ("load", wrong(words(loadable))), ("image", stream(pixels[0])), ("wait", None),
         ("load", words(loadable)), ("wait", None)])
-    assert [flag[1:] for flag in flags] == [(1, 0)] * 4 + [(1, 5)]
+    assert [flag[1:] for flag in flags] == [(1, 0)] * 3 + [(0, 0), (0, 5)]
+    assert found == expected(network, pixels)
+
+
+@pytest.mark.parametrize("at", [0.0, 0.5, 1.0])
+def test_a_damaged_load(network, loadable, at):
+    """One bit is wrong, of the first word, one amid them, or the last: it is noticed, images wait,
+    and a right load makes all good."""
+    pixels = random_pixels(TINY.input_shape, images=2)
+    damaged = words(loadable)
+    number = round(at * (len(damaged) - 1))
+    damaged[number] = (damaged[number][0] ^ 1 << 4, damaged[number][1])
+    found, flags = run_loads(loadable, [
+        ("load", words(loadable)), ("image", stream(pixels[0])), ("wait", None),
+        ("load", damaged), ("image", stream(pixels[1])), ("wait", None),
+        ("load", words(loadable)), ("wait", None)])
+    assert flags == [(1, 0, 0), (1, 0, 0), (1, 0, 5), (0, 1, 5), (0, 1, 5), (0, 1, 5), (1, 0, 5),
+                     (1, 0, 10)]
     assert found == expected(network, pixels)
 
 
@@ -328,7 +357,8 @@ def test_core_from_pes(pes, groups, shape):
     assert parameters.pes == pes
 
 
-@pytest.mark.parametrize(("scheme", "structure"), [("doubleq", "merged"), ("doubleqext", "dual")])
+@pytest.mark.parametrize(("scheme", "structure"), [
+    ("doubleq", "merged"), ("doubleq", "dual"), ("doubleqext", "dual")])
 def test_core_for_a_network(scheme, structure):
     """One bit less in the accumulators is not enough."""
     network = quantized(TINY, scheme)
@@ -362,3 +392,25 @@ def test_layers_that_cannot_be_mapped(network):
 def test_same_bytes(network):
     parameters = core_from_pes(16, scheme="doubleq", accumulator_bits=20)
     assert export_core(network, parameters) == export_core(network, parameters)
+
+
+@pytest.mark.parametrize(("scheme", "structure", "cycles"), [
+    ("doubleq", "merged", 1), ("doubleq", "dual", 0.5), ("quant8", "terms", 4)])
+def test_least_cycles(scheme, structure, cycles):
+    """Of a layer's multiplications: two powers of two a cycle, or four cycles for 8 bits."""
+    _, sidecar = export_core(quantized(TINY, scheme), core_from_pes(
+        16, scheme=scheme, structure=structure, accumulator_bits=24))
+    for layer in sidecar["layers"]:
+        assert layer["pe_cycles"] == layer["macs"] * cycles < layer["cycles"] * 16
+    assert sum(layer["pe_cycles"] for layer in sidecar["layers"]) == sidecar["macs"] * cycles
+
+
+@pytest.mark.parametrize(("least", "block"), [(0, True), (1 << 20, False)])
+def test_biases_and_multipliers_in_block_memory(network, monkeypatch, least, block):
+    """Where there are more of them than a LUT holds."""
+    monkeypatch.setattr("gen.writer.LUT_ROWS", least)
+    contents, sidecar = export_core(network, core_from_pes(16, scheme="doubleq",
+                                                           accumulator_bits=20))
+    [attributes] = re.findall(r"((?:^  \(\*.*\n)*)^  reg \[\d+:0\] constants \[",
+                              contents[sidecar["verilog"]].decode(), re.MULTILINE)
+    assert ('ram_style = "block"' in attributes) == block

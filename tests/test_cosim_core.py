@@ -1,5 +1,6 @@
 """Images through the Verilog of whole networks, against the golden model."""
 
+import hashlib
 import re
 import shutil
 from dataclasses import replace
@@ -33,6 +34,7 @@ def quantized(name, scheme, **options):
     ("zero shortcuts", "doubleqext", "booth", 32, 2),
     ("every op", "quant8", "terms", 32, None),
     ("every op", "doubleqext", "dual", 32, 2),
+    ("zero shortcuts", "doubleq", "dual", 16, None),
     ("resnet20", "doubleq", "paper", 64, 2),
 ])
 def test_bit_and_cycle_exact(name, scheme, structure, pes, groups, tmp_path):
@@ -80,7 +82,6 @@ def test_corrupted_weight_is_noticed(made, tmp_path):
     broken.mkdir()
     new = text.replace(row, changed)
     (broken / next(folder.glob("*.v")).name).write_text(new)
-    import hashlib
     found = hashlib.sha256(new.encode()).hexdigest()
     (broken / "sidecar.json").write_text(re.sub(
         r'("verilog_sha256": )"\w+"', rf'\1"{found}"', sidecar.read_text()))
@@ -101,6 +102,8 @@ def loadable(tmp_path_factory):
 @pytest.mark.parametrize("simulator", ["verilator", "icarus"])
 def test_loaded_weights(loadable, simulator, tmp_path):
     """Every activation and the cycles of every layer, of one network and then of another."""
+    if simulator == "icarus" and shutil.which("iverilog") is None:
+        pytest.skip("iverilog is not installed")
     network, folder = loadable
     other = quantized("every op", "doubleqext", rounding="log")
     write_weights(other, read_rtl(folder), tmp_path / "other")

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import zlib
 
 import pytest
 
@@ -47,7 +48,10 @@ def test_header(exported):
         for row in range(rows):
             at = 4 * (first + row * words)
             assert int.from_bytes(image[at:at + 4 * words], "little") >> bits == 0
-    assert int(found["LOAD_WORDS"]) == end == len(image) // 4
+    assert int(found["LOAD_WORDS"]) == end + 1 == len(image) // 4
+    assert found["LOAD_CRC32"] == f"0x{sidecar['load']['crc32']:08x}u"
+    assert sidecar["load"]["crc32"] == zlib.crc32(image[:-4])
+    assert zlib.crc32(image[:-4]).to_bytes(4, "little") == image[-4:]
 
 
 def test_compiles(exported, tmp_path):

@@ -1,10 +1,12 @@
+# amaranth: UnusedElaboratable=no
 """The schedule, interpreted in plain Python on the memory as its docstring describes it."""
 
 import numpy as np
 import pytest
 
-from gen.core_parameters import core_from_pes
-from gen.schedule import make_schedule
+from gen.build_schedule import make_schedule
+from gen.core import Core
+from gen.core_parameters import core_for, core_from_pes
 from models import formats
 from models.golden import GoldenNetwork
 from models.network import INPUT
@@ -156,6 +158,28 @@ def test_every_word(quantizer, scheme):
     pixels = random_pixels(network.topology.input_shape, images=1)
     for pes in (16, 64, 512, 1024):
         check(network, pes, pixels)
+
+
+def test_every_word_of_pairs(quantizer):
+    """Two powers of two a lane: pairs of columns and whole words, never half words."""
+    network = quantizer.network(assign(quantizer.topology, scheme="doubleq"), scheme="doubleq")
+    pixels = random_pixels(network.topology.input_shape, images=1)
+    for pes in (16, 128, 512):
+        schedule = check(network, pes, pixels, structure="dual")
+        assert not any(operation.halves for operation in schedule.operations)
+        assert any(operation.pair for operation in schedule.operations)
+
+
+def test_two_powers_of_two_a_lane_take_at_most_three_fifths_of_the_cycles():
+    """Of ResNet-20 for CIFAR-10, with any weights: those of the schedule's sets."""
+    quantizer = make_quantizer(build("resnet20"))
+    network = quantizer.network(assign(quantizer.topology, scheme="doubleq"), scheme="doubleq")
+
+    def cycles(structure):
+        core = core_for(network, 512, structure=structure, target="xc7", tree="ternary")
+        return Core(network, core).image_cycles
+
+    assert cycles("dual") <= 0.6 * cycles("merged")
 
 
 def test_every_word_of_two_activations_a_lane(quantizer):
