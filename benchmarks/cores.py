@@ -13,8 +13,10 @@ from typing import Any
 import gen
 import models
 import rtl
+from benchmarks import core_parts
+from benchmarks.core_parts import parts
 from benchmarks.synthesis import condensed, digest
-from gen import arcs, devices, synth, timing
+from gen import arcs, devices, synth, timing, timing_graph
 from gen.core import Core
 from gen.core_parameters import CoreParameters, core_for
 from gen.export import tool_versions
@@ -24,6 +26,7 @@ from jobs import Executor
 from models import codes, formats, network
 from models.network import Network
 from models.topology import INPUT
+from rtl import netlist_name, read_rtl
 
 __all__ = ["Job", "describe", "schedule_all", "synthesize_all"]
 
@@ -44,18 +47,22 @@ class Job:
         The form of its arrays.
     pes : :class:`int`
         Its PEs.
+    groups : :class:`int` or None
+        Its groups, where not the usual number.
     """
 
     net: str
     hash: str
     form: Form
     pes: int
+    groups: int | None = None
 
     @property
     def key(self) -> str:
         """What tells it from others."""
         knobs = ", ".join(f"{name} {value}" for name, value in asdict(self.form).items())
-        return f"{self.hash} {knobs}, {self.pes} PEs"
+        groups = "" if self.groups is None else f" in {self.groups} groups"
+        return f"{self.hash} {knobs}, {self.pes} PEs{groups}"
 
     def load(self) -> tuple[Network, CoreParameters]:
         """The network, and the core's knobs.
@@ -66,7 +73,7 @@ class Job:
             If there is no such artefact, or no such core.
         """
         artefact = network.load(Path(self.net))
-        return artefact, core_for(artefact, self.pes, **asdict(self.form))
+        return artefact, core_for(artefact, self.pes, groups=self.groups, **asdict(self.form))
 
 
 def describe(core: Core) -> dict[str, Any]:
@@ -143,7 +150,9 @@ def _synthesize(job: Job, device: str, verilog_sha256: str) -> dict[str, Any]:
         if found != verilog_sha256:
             raise ValueError(f"Verilog must have SHA-256 {verilog_sha256}, found {found}: "
                              "does the worker have the same version?")
-        return condensed(synth.synthesize(folder, device, flatten=False))
+        result = condensed(synth.synthesize(folder, device, flatten=False, netlist=True))
+        top = read_rtl(folder).top
+        return {**result, "parts": parts((folder / netlist_name(top)).read_text(), top)}
 
 
 def _moved(progress: Progress, what: str) -> Callable[[int, int], None]:
@@ -191,7 +200,8 @@ def synthesize_all(cores: Iterable[Job], device: str, executor: Executor, *, sto
     Returns
     -------
     :class:`dict`
-        By :attr:`Job.key`: ``benchmarks.synthesis.condensed``.
+        By :attr:`Job.key`: ``benchmarks.synthesis.condensed``, and ``parts``, resources by part of
+        the core (``benchmarks.core_parts``).
 
     Raises
     ------
@@ -205,7 +215,7 @@ def synthesize_all(cores: Iterable[Job], device: str, executor: Executor, *, sto
     found = executor.run(
         _synthesize, {f"{key} on {device} [{hashes[key]}]": (core, device, hashes[key])
                       for key, (core,) in jobs.items()},
-        store=store, version=digest((synth, timing, arcs, devices),
+        store=store, version=digest((synth, timing, timing_graph, arcs, devices, core_parts),
                                     {"pyosys": importlib.metadata.version("pyosys")}),
         progress=_moved(progress, "synthesizing"))
     return dict(zip(jobs, found.values(), strict=True))

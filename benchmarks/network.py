@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import files
+from benchmarks import core_model
 from benchmarks.cores import Job, schedule_all, synthesize_all
 from benchmarks.network_plots import time_chart
 from benchmarks.published import DSP_LUT, PEERS, Area
 from benchmarks.tables import Table, lines
-from gen import devices, fit
+from gen import devices, estimate, fit
 from gen.devices import Device
 from gen.fit import Form
 from gen.structures import STRUCTURES
@@ -99,6 +100,7 @@ def row(job: Job, schedule: Mapping[str, Any], synthesis: Mapping[str, Any] | No
 def bench_network(nets: Sequence[Path], output: Path, executor: Executor, *,
                   pes: Sequence[int] = PES, structures: Sequence[str] = tuple(STRUCTURES),
                   device: str = "xc7a100t", clock_mhz: float = 100.0, synth: bool = False,
+                  model: Path | None = None,
                   progress: Progress = lambda what, share: None) -> dict[str, Any]:
     """Schedules the cores of networks, synthesizes them if wanted, and writes ``network.json``,
     ``network.md`` and a time chart for each network.
@@ -121,6 +123,10 @@ def bench_network(nets: Sequence[Path], output: Path, executor: Executor, *,
         A clock that throughput is given for.
     synth : :class:`bool`
         Whether cores are synthesized.
+    model : path or None
+        Where the model of ``gen.core_estimate`` is written to. It is fitted to further cores of the
+        same networks and structures (``benchmarks.core_model``), and judged by the others; all are
+        synthesized.
 
     Returns
     -------
@@ -133,7 +139,7 @@ def bench_network(nets: Sequence[Path], output: Path, executor: Executor, *,
     ------
     :exc:`ValueError`
         If a network cannot be read, a structure or device does not exist, the clock is not
-        positive, or ``output`` is a file.
+        positive, ``output`` is a file, or there are no cores to judge a model by.
     """
     unknown = [name for name in structures if name not in STRUCTURES]
     if unknown or not structures:
@@ -149,11 +155,21 @@ def bench_network(nets: Sequence[Path], output: Path, executor: Executor, *,
              for net in dict.fromkeys(nets) for artefact in [network.load(net)]
              for form in _forms(artefact.scheme, structures) for count in dict.fromkeys(pes)]
     schedules = schedule_all(cores, executor, store=output / STORE, progress=progress)
-    syntheses = {}
-    if synth:
-        syntheses = synthesize_all(
-            [core for core in cores if schedules[core.key]["refused"] is None], device, executor,
-            store=output / STORE, progress=progress)
+    syntheses: dict[str, dict[str, Any]] = {}
+    possible = [core for core in cores if schedules[core.key]["refused"] is None]
+    further = core_model.fitted_jobs(possible) if model else []
+    if synth or model:
+        syntheses = synthesize_all([*possible, *further], device, executor, store=output / STORE,
+                                   progress=progress)
+    if model:
+        known = {syntheses[core.key]["verilog_sha256"] for core in further}
+        files.write_json(model, core_model.fit(
+            estimate.load(), [(core, syntheses[core.key]) for core in further],
+            [(core, syntheses[core.key]) for core in possible
+             if syntheses[core.key]["verilog_sha256"] not in known],
+            made_by=f"doubleq bench network {' '.join(net.name for net in dict.fromkeys(nets))} "
+                    f"--pes {','.join(map(str, pes))} --structures {','.join(structures)} "
+                    f"--device {device} --model"))
 
     content: dict[str, Any] = {
         "schema": SCHEMA, "device": target.name, "clock_mhz": clock_mhz,
@@ -212,7 +228,8 @@ def _areas(rows: Sequence[Mapping[str, Any]], device: str) -> Table:
                 *_about(entry),
                 *(f"{synthesis['total'][kind]:g} ({synthesis['percent'][kind]:.0f} %)"
                   for kind in fit.RESOURCES),
-                "yes" if synthesis["fits"] else "no",
+                "yes" if synthesis["fits"] else "no: " + ", ".join(
+                    kind.upper() for kind, share in synthesis["percent"].items() if share > 100),
                 f"{synthesis['fmax_estimate_mhz']:.0f} ({slow:.0f} to {fast:.0f})",
                 synthesis["images_per_second"], synthesis["gops"], synthesis["gops_per_klut"]))
     return Table(f"Synthesized for {device}; clock and throughput estimated", (

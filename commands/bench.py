@@ -6,14 +6,23 @@ from typing import Annotated
 import typer
 
 from commands.options import (
+    CalibrationImages,
+    Checkpoint,
+    Classes,
+    Device,
     Executor,
+    ImageSize,
     Json,
     Model,
     PerChannel,
     Scheduler,
     Scheme,
     Seed,
+    SelectionImages,
+    Shortcut,
+    Structures,
     Target,
+    Width,
     Workers,
     application,
     integers,
@@ -54,7 +63,7 @@ def bench_golden(model: Model = "resnet20", scheme: Scheme = "quant8",
 
 @app.command()
 def accuracy(
-        checkpoint: Annotated[Path, typer.Argument(help="Float network, PyTorch or safetensors.")],
+        checkpoint: Checkpoint,
         output: Target,
         model: Model = "resnet8",
         data: Annotated[list[str] | None, typer.Option(
@@ -65,12 +74,12 @@ def accuracy(
             "greedy-on-test, calibrated, sensitivity.")] =
         "paper,nearest,greedy,greedy-on-test,calibrated,sensitivity",
         images: Annotated[int | None, typer.Option(help="First test images only.")] = None,
-        calibration_images: Annotated[int, typer.Option(help="First training images.")] = 1500,
-        selection_images: Annotated[int, typer.Option(help="Last training images.")] = 500,
-        width: Annotated[int | None, typer.Option(help="Channels of the first stage.")] = None,
-        classes: Annotated[int | None, typer.Option(help="Classes.")] = None,
-        image_size: Annotated[int | None, typer.Option(help="Pixels a side.")] = None,
-        shortcut: Annotated[str | None, typer.Option(help="conv or zero.")] = None,
+        calibration_images: CalibrationImages = 1500,
+        selection_images: SelectionImages = 500,
+        width: Width = None,
+        classes: Classes = None,
+        image_size: ImageSize = None,
+        shortcut: Shortcut = None,
         mean: PerChannel = None,
         std: PerChannel = None,
         executor: Executor = "inline",
@@ -118,9 +127,8 @@ def area(
         output: Target,
         pes: Annotated[str, typer.Option(
             help="Layouts, commas: numbers of PEs, or slices x lanes.")] = "9,64,2x32,512",
-        structures: Annotated[str | None, typer.Option(
-            help="Structures of the dot product, commas; all by default.")] = None,
-        device: Annotated[str, typer.Option(help="xc7a100t or xczu9eg.")] = "xc7a100t",
+        structures: Structures = None,
+        device: Device = "xc7a100t",
         model: Annotated[Path | None, typer.Option(
             help="Also fit the model behind 'generate array --fit', and write it here.")] = None,
         executor: Executor = "processes",
@@ -156,11 +164,13 @@ def bench_network(
         nets: Annotated[list[Path], typer.Argument(help="Artefacts of 'doubleq quantize'.")],
         output: Target,
         pes: Annotated[str, typer.Option(help="PEs, commas.")] = "256,512,1024",
-        structures: Annotated[str | None, typer.Option(
-            help="Structures of the dot product, commas; all by default.")] = None,
-        device: Annotated[str, typer.Option(help="xc7a100t or xczu9eg.")] = "xc7a100t",
+        structures: Structures = None,
+        device: Device = "xc7a100t",
         clock: Annotated[float, typer.Option(help="MHz that images/s are given for.")] = 100.0,
         synth: Annotated[bool, typer.Option("--synth", help="Synthesize: minutes a core.")] = False,
+        model: Annotated[Path | None, typer.Option(
+            help="Also fit the model behind 'generate network --fit', and write it here; "
+            "synthesizes these cores and one more of each network and structure.")] = None,
         executor: Executor = "processes",
         workers: Workers = None,
         scheduler: Scheduler = None,
@@ -184,7 +194,7 @@ def bench_network(
           out.progress() as progress):
         result = run(
             nets, output, chosen, pes=integers("--pes", pes), device=device, clock_mhz=clock,
-            synth=synth, progress=progress,
+            synth=synth, model=model, progress=progress,
             structures=tuple(STRUCTURES) if structures is None else tuple(structures.split(",")))
     for table in tables(result):
         out.table(table.title, table.columns, table.rows)

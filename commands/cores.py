@@ -15,11 +15,15 @@ app = application()
 @generate.command("network")
 def generate_network(
         net: Net, output: Target,
-        pes: Annotated[int, typer.Option(help="PEs: 16 lanes, channels and groups.")] = 64,
+        pes: Annotated[int | None, typer.Option(
+            help="PEs: 16 lanes, channels and groups; 64 by default.")] = None,
         groups: Annotated[int | None, typer.Option(
             help="Pixels of a row computed at a time.")] = None,
+        fit: Annotated[str | None, typer.Option(
+            help="Instead of --pes: the most images a second within a share of a device, as "
+            "xc7a100t:90%.")] = None,
         structure: Annotated[str | None, typer.Option(
-            help="Structure of the dot product; merged or booth by default.")] = None,
+            help="Structure of the dot product: merged or booth, or what --fit chooses.")] = None,
         tree: Annotated[str, typer.Option(help="Adder tree.")] = "ternary",
         target: Annotated[str, typer.Option(help="portable or xc7.")] = "portable",
         dsp: Annotated[bool, typer.Option("--dsp", help="Multipliers may use DSPs.")] = False,
@@ -34,46 +38,74 @@ def generate_network(
 
     Beside the Verilog is a C header with sizes, ports, and the map of what is loaded.
 
+    --fit chooses PEs, groups, structure, tree and target. Cycles and block memories are exact, the
+    rest is predicted by a model of measured syntheses.
+
     JSON keys: schema, kind, generator, top, verilog, verilog_sha256, artefact, parameters,
     image_cycles, macs, memory, layers, load, ports, tools, files (the sidecar's, which
-    gen/export_core.py describes), output.
+    gen/export_core.py describes), fit (CoreChoice in gen/core_fit.py; null without --fit), output.
 
     Example: doubleq generate network nets/digits --pes 16 -o rtl_out/digits_16
     """
+    from dataclasses import asdict
+
+    from gen import core_estimate, estimate
+    from gen.core_fit import choose_core
     from gen.core_parameters import core_for
     from gen.export_core import write_core, write_weights
+    from gen.fit import parse_budget
     from models import network
     from rtl import LOAD, read_rtl
     out = Output(json)
-    if like and (pes, groups, structure, tree, target, dsp, pipeline, weights) != (
-            64, None, None, "ternary", "portable", False, 1, "rom"):
+    chosen_by_fit = (pes, groups, tree, target, dsp, pipeline) != (
+        None, None, "ternary", "portable", False, 1)
+    if like and (chosen_by_fit or (fit, structure, weights) != (None, None, "rom")):
         raise ValueError("--like takes all knobs from the other core")
-    artefact = network.load(net)
+    if fit is not None and chosen_by_fit:
+        raise ValueError("--fit chooses PEs, groups, tree, target, DSPs and pipeline itself")
+    budget = None if fit is None else parse_budget(fit)
+    artefact, chosen = network.load(net), None
     with out.progress() as progress:
         if like:
             progress(f"generating a core like {like}", 0.0)
             sidecar = write_weights(artefact, read_rtl(like), output)
         else:
-            progress(f"generating {pes} PEs", 0.0)
-            sidecar = write_core(artefact, core_for(
-                artefact, pes, groups=groups, tree=tree, target=target, dsp=dsp,
+            if budget:
+                progress("choosing", 0.0)
+                chosen = choose_core(core_estimate.load(), estimate.load(), artefact, budget,
+                                     structure=structure, weights=weights)
+            knobs = chosen.parameters if chosen else core_for(
+                artefact, pes or 64, groups=groups, tree=tree, target=target, dsp=dsp,
                 structure=structure or ("merged" if artefact.scheme == "doubleq" else "booth"),
-                pipeline=pipeline, weights=weights), output)
+                pipeline=pipeline, weights=weights)
+            progress(f"generating {knobs.pes} PEs", 0.0)
+            sidecar = write_core(artefact, knobs, output)
     parameters, load = sidecar["parameters"], sidecar["load"]
-    pes = parameters["pes"]
+    count = parameters["pes"]
     cycles, memory = sidecar["image_cycles"], sidecar["memory"]
+    busy = sum(layer["pe_cycles"] for layer in sidecar["layers"])
     out.table(f"{output / sidecar['verilog']}",
               ["layer", "kind", "format", "sets", "interval", "cycles", "PE cycles used, %"],
               [(layer["name"], layer["kind"], layer["format"], layer["sets"], layer["interval"],
-                layer["cycles"], 100 * layer["macs"] / (layer["cycles"] * pes))
+                layer["cycles"], 100 * layer["pe_cycles"] / (layer["cycles"] * count))
                for layer in sidecar["layers"]])
-    out.say(f"{pes} PEs in {parameters['groups']} groups: {cycles:,} cycles an image, "
-            f"{100 * sidecar['macs'] / (cycles * pes):.1f} % of PE cycles used; "
+    out.say(f"{count} PEs in {parameters['groups']} groups: {cycles:,} cycles an image, "
+            f"{100 * busy / (cycles * count):.1f} % of PE cycles used; "
             f"{memory['weight_bits'] / 8000:.2f} kB of weights, "
             f"{memory['activation_bits'] / 8000:.2f} kB of activations")
     if load:
         out.say(f"{output / LOAD}: {load['words']:,} words to load")
-    out.result({**sidecar, "output": str(output)})
+    if chosen:
+        out.table(f"{chosen.parameters.array.structure} for {fit}, predicted",
+                  ["resource", "core", "budget", "model off by up to, %"],
+                  [(kind.upper(), f"{round(2 * chosen.predicted[kind]) / 2:,g}",
+                    int(chosen.budget[kind]), 100 * chosen.error[kind])
+                   for kind in chosen.budget])
+        out.say(f"{chosen.images_per_second:,.0f} images/s at an estimated "
+                f"{1000 / chosen.predicted['delay_ns']:.0f} MHz (off by up to "
+                f"{100 * chosen.error['delay_ns']:.1f} %), {chosen.cycles:,} cycles an image; "
+                f"what binds: {', '.join(chosen.binds)}")
+    out.result({**sidecar, "fit": chosen and asdict(chosen), "output": str(output)})
 
 
 def cosimulate(out: Output, net: Path, rtl: Path, pixels: Any, **options: Any) -> dict[str, Any]:

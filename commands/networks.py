@@ -6,8 +6,12 @@ from typing import Annotated, Any
 import typer
 
 from commands.options import (
+    CalibrationImages,
+    Checkpoint,
+    Classes,
     Data,
     Executor,
+    ImageSize,
     Json,
     Model,
     Net,
@@ -15,7 +19,10 @@ from commands.options import (
     Scheduler,
     Scheme,
     Seed,
+    SelectionImages,
+    Shortcut,
     Target,
+    Width,
     Workers,
     application,
     numbers,
@@ -58,7 +65,7 @@ def train(output: Target, model: Model = "resnet8", data: Data = "digits",
 
 @app.command()
 def quantize(
-        checkpoint: Annotated[Path, typer.Argument(help="Float network, PyTorch or safetensors.")],
+        checkpoint: Checkpoint,
         output: Target,
         scheme: Scheme,
         model: Model = "resnet8",
@@ -82,12 +89,12 @@ def quantize(
             help="doubleqext: int8 layers (names or numbers, commas) instead of a search.")] = None,
         paper_protocol: Annotated[bool, typer.Option(
             "--paper-protocol", help="doubleqext: select on test images, as the paper.")] = False,
-        calibration_images: Annotated[int, typer.Option(help="First training images.")] = 1500,
-        selection_images: Annotated[int, typer.Option(help="Last training images.")] = 500,
-        width: Annotated[int | None, typer.Option(help="Channels of the first stage.")] = None,
-        classes: Annotated[int | None, typer.Option(help="Classes.")] = None,
-        image_size: Annotated[int | None, typer.Option(help="Pixels a side.")] = None,
-        shortcut: Annotated[str | None, typer.Option(help="conv or zero.")] = None,
+        calibration_images: CalibrationImages = 1500,
+        selection_images: SelectionImages = 500,
+        width: Width = None,
+        classes: Classes = None,
+        image_size: ImageSize = None,
+        shortcut: Shortcut = None,
         mean: PerChannel = None,
         std: PerChannel = None,
         executor: Executor = "inline",

@@ -8,8 +8,10 @@ import typer
 if TYPE_CHECKING:
     from models.data import Images
 
-__all__ = ["Data", "Executor", "Json", "Model", "Net", "PerChannel", "Rtl", "Scheduler", "Scheme",
-           "Seed", "Target", "Workers", "application", "integers", "numbers", "read_images"]
+__all__ = ["CalibrationImages", "Checkpoint", "Classes", "Data", "Device", "Executor", "ImageSize",
+           "Json", "Model", "Net", "PerChannel", "Rtl", "Scheduler", "Scheme", "Seed",
+           "SelectionImages", "Shortcut", "Structures", "Target", "Width", "Workers",
+           "application", "integers", "numbers", "read_images"]
 
 Json = Annotated[bool, typer.Option(
     "--json", help="One JSON object on standard output, all else on standard error.")]
@@ -19,8 +21,18 @@ Net = Annotated[Path, typer.Argument(help="Artefact of 'doubleq quantize'.")]
 Rtl = Annotated[Path, typer.Argument(help="Folder of 'doubleq generate'.")]
 Model = Annotated[str, typer.Option(help="Name of the model: 'doubleq info' lists them.")]
 Scheme = Annotated[str, typer.Option(help="quant8, doubleq or doubleqext.")]
+Checkpoint = Annotated[Path, typer.Argument(help="Float network, PyTorch or safetensors.")]
+CalibrationImages = Annotated[int, typer.Option(help="First training images.")]
+SelectionImages = Annotated[int, typer.Option(help="Last training images.")]
+Width = Annotated[int | None, typer.Option(help="Channels of the first stage.")]
+Classes = Annotated[int | None, typer.Option(help="Classes.")]
+ImageSize = Annotated[int | None, typer.Option(help="Pixels a side.")]
+Shortcut = Annotated[str | None, typer.Option(help="conv or zero.")]
 PerChannel = Annotated[str | None, typer.Option(help="Of pixels / 255, a number a channel.")]
 Seed = Annotated[int, typer.Option(help="Of every random choice.")]
+Device = Annotated[str, typer.Option(help="xc7a100t or xczu9eg.")]
+Structures = Annotated[str | None, typer.Option(
+    help="Structures of the dot product, commas; all by default.")]
 Executor = Annotated[str, typer.Option(help="inline, processes (all cores) or dask.")]
 Workers = Annotated[int | None, typer.Option(help="processes: how many.")]
 Scheduler = Annotated[str | None, typer.Option(help="dask: tcp://host:port of the cluster.")]

@@ -1,5 +1,6 @@
 """Vivado projects: a folder that builds as it is, with ``vivado -mode batch -source build.tcl``."""
 
+import hashlib
 import math
 import re
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import files
 from gen import boards
-from rtl import RTL, read_rtl
+from rtl import LOAD, RTL, read_rtl
 
 __all__ = ["COMMAND", "CONSTRAINTS", "out_of_context_xdc", "write_project"]
 
@@ -52,14 +53,43 @@ def _has_pins(rtl: RTL, xdc: str) -> bool:
         [f"{port['name']}[{index}]" for index in range(port["width"])]))
 
 
+def _beside(folder: Path, rtl: RTL) -> dict[str, bytes]:
+    """What the sidecar says lies beside the Verilog of a core: its header, and what is loaded."""
+    found = {}
+    for name, expected in rtl.sidecar.get("files", {}).items():
+        path = Path(folder) / name
+        if path.name != name:
+            raise ValueError(f"{rtl.top}: files must be names without folders, found {name!r}")
+        try:
+            found[name] = path.read_bytes()
+        except OSError as error:
+            raise ValueError(f"cannot read {path}: {error.strerror}") from None
+        sha256 = hashlib.sha256(found[name]).hexdigest()
+        if sha256 != expected:
+            raise ValueError(f"{path}: SHA-256 must be {expected} as in the sidecar, "
+                             f"found {sha256}")
+    return found
+
+
+def _readme(rtl: RTL, part: str, frequency: float) -> str:
+    text = (f"{rtl.top} for {part}, {frequency:g} MHz. To build it, here:\n\n"
+            f"    {COMMAND}\n\nUtilization and timing are then in reports/.\n")
+    if rtl.sidecar["kind"] == "core":
+        text += (f"\nIts ports are described in {rtl.top}.h. Its weights are "
+                 + (f"in {LOAD}: they are loaded through port load.\n"
+                    if rtl.sidecar.get("load") else "in the Verilog.\n"))
+    return text
+
+
 def write_project(folder: Path, board: str, out: Path, *,
                   clock: float | None = None) -> dict[str, Any]:
     """Writes a Vivado project for the generated Verilog in ``folder``.
 
     The project holds the Verilog, its constraints, ``build.tcl``, ``project.tcl`` (the settings
-    that ``build.tcl`` reads) and ``README.txt``, and needs nothing from outside. A design whose
-    ports are all among those that the board's constraints bind becomes a bitstream; any other, as
-    bare arrays are, is built out of context, for its area and timing.
+    that ``build.tcl`` reads) and ``README.txt``, of a core also its header and what is loaded, and
+    needs nothing from outside. A design whose ports are all among those that the board's
+    constraints bind becomes a bitstream; any other, as bare arrays and cores are, is built out of
+    context, for its area and timing.
 
     DSPs are forbidden unless ``parameters.dsp`` of the sidecar is true.
 
@@ -120,8 +150,8 @@ def write_project(folder: Path, board: str, out: Path, *,
         "project.tcl": "".join(f"set {name} {_tcl(value)}\n"
                                for name, value in settings.items()).encode(),
         "build.tcl": (CONSTRAINTS / "build.tcl").read_bytes(),
-        "README.txt": (f"{rtl.top} for {target.part}, {frequency:g} MHz. To build it, here:\n\n"
-                       f"    {COMMAND}\n\nUtilization and timing are then in reports/.\n").encode(),
+        "README.txt": _readme(rtl, target.part, frequency).encode(),
+        **_beside(folder, rtl),
     }
     with files.new_folder(out, marker="build.tcl") as new:
         for name, content in contents.items():

@@ -10,7 +10,7 @@ from networks import every_op, make_quantizer
 import jobs
 from benchmarks import network as bench
 from benchmarks.network import bench_network
-from gen import devices
+from gen import core_estimate, devices
 from gen.core import Core
 from gen.core_parameters import core_for
 from models import network
@@ -51,7 +51,7 @@ def test_rows(content):
     exist = {scheme: sorted({row["structure"] for row in mapped(content)
                              if row["scheme"] == scheme}) for scheme in SCHEMES}
     assert exist == {"quant8": ["booth", "dsp2", "paper", "terms"],
-                     "doubleq": ["merged", "paper"],
+                     "doubleq": ["dual", "merged", "paper"],
                      "doubleqext": ["booth", "booth-decode", "dual", "paper", "terms"]}
     reasons = {(row["scheme"], row["structure"], row["pes"]): row["refused"]
                for row in content["rows"] if row["refused"] is not None}
@@ -161,6 +161,32 @@ def test_synthesized(nets, tmp_path):
     assert synthesis["fits"] and synthesis["total"]["dsp"] == 0
     assert synthesis["total"]["lut"] > 0 and synthesis["total"]["bram36"] > 0
     assert "Synthesized for xc7a100t" in (tmp_path / "out" / "network.md").read_text()
+
+
+def test_what_does_not_fit(content):
+    """Is a row with what there is too little of."""
+    row = mapped(content)[0]
+    percent = {"lut": 90.0, "ff": 20.0, "dsp": 100.4, "bram36": 101.11}
+    synthesis = {**SYNTHESIS, "percent": percent, "fits": False, "images_per_second": 1.0,
+                 "gops": 1.0, "gops_per_klut": 1.0}
+    [found] = [table for table in bench.tables({**content, "rows": [
+        {**row, "synthesis": synthesis}]}) if table.title.startswith("Synthesized")]
+    [line] = found.rows
+    assert line[found.columns.index("fits")] == "no: DSP, BRAM36"
+
+
+@pytest.mark.slow
+def test_model(nets, tmp_path):
+    """Fitted to a core that is no row, judged by the rows."""
+    measured([nets["doubleq"]], tmp_path / "out", pes=(16,), structures=("merged",),
+             model=tmp_path / "m.json")
+    model = core_estimate.load(tmp_path / "m.json")
+    assert model["made_by"] == ("doubleq bench network doubleq --pes 16 --structures merged "
+                                "--device xc7a100t --model")
+    assert model["fitted"] == ["doubleq merged, 64 PEs in 4 groups"]
+    [off] = model["others"].values()
+    # The arrays and the block memories need no core that is like this one.
+    assert model["lut"]["arrays"][0] == pytest.approx(1, abs=0.02) and off["bram36"] == 0
 
 
 @pytest.mark.parametrize(("options", "message"), [

@@ -1,10 +1,16 @@
+import shutil
 from pathlib import Path
 
 import pytest
 
 from gen import boards, vivado
+from gen.core_parameters import core_from_pes
 from gen.export import write_array
+from gen.export_core import write_core
 from gen.parameters import ArrayParameters
+from models.quantize import assign
+from rtl import read_rtl
+from tests.networks import every_op, make_quantizer
 from tests.tcl import Interpreter, TclError, parse, split
 from tests.test_synth import PRODUCT, XOR, port, write_rtl
 
@@ -60,6 +66,55 @@ def test_exported_array(tmp_path: Path):
         "i__payload[*]", "i__valid", "rst"]
     assert sorted(calls["set_output_delay"].arguments[1].split()) == ["o__payload[*]", "o__valid"]
     assert calls["synth_design"].options["-top"] == "array_doubleqext_2x3"
+
+
+@pytest.fixture(scope="module", params=["rom", "load"])
+def core(request, tmp_path_factory):
+    """A folder of 'generate network'."""
+    folder, topology = tmp_path_factory.mktemp("core") / "rtl", every_op()
+    network = make_quantizer(topology).network(
+        assign(topology, scheme="doubleq"), scheme="doubleq")
+    write_core(network, core_from_pes(32, groups=2, scheme="doubleq", accumulator_bits=24,
+                                      weights=request.param), folder)
+    return folder
+
+
+def test_exported_core(tmp_path: Path, core: Path):
+    """The whole build runs with what is in the project; all ports but the clock are timed."""
+    rtl, out = read_rtl(core), tmp_path / "project"
+    load = rtl.sidecar["load"] is not None
+    result = vivado.write_project(core, "nexys4ddr", out)
+    assert result["top"] == rtl.top and result["mode"] == "out_of_context"
+    assert result["files"] == sorted([
+        "README.txt", "build.tcl", "out_of_context.xdc", "project.tcl", f"{rtl.top}.v",
+        f"{rtl.top}.h", *(["weights.bin"] if load else [])])
+    assert sorted(path.name for path in out.iterdir()) == result["files"]
+    for name in (f"{rtl.top}.v", *rtl.sidecar["files"]):
+        assert (out / name).read_bytes() == (core / name).read_bytes()
+    assert ("weights.bin" in (out / "README.txt").read_text()) == load
+    # All that a project names is in its folder: the Verilog reads no file of its own.
+    assert b"$readmem" not in rtl.verilog
+    assert f"module {rtl.top}(".encode() in rtl.verilog
+    calls = {call.name: call for call in build(out).calls}
+    assert calls["read_verilog"].arguments == [str(out.resolve() / f"{rtl.top}.v")]
+    assert calls["synth_design"].options == {
+        "-top": rtl.top, "-part": "xc7a100tcsg324-1", "-mode": "out_of_context", "-max_dsp": "0"}
+    timed = [name.removesuffix("[*]") for direction in ("input", "output")
+             for name in calls[f"set_{direction}_delay"].arguments[1].split()]
+    assert sorted(timed) == sorted(port["name"] for port in rtl.sidecar["ports"]
+                                   if port["name"] != "clk")
+    assert ("load__payload" in timed) == load
+
+
+@pytest.mark.parametrize(("damage", "message"), [
+    (lambda path: path.write_text("//"), r"\.h: SHA-256 must be \w{64} as in the sidecar, found"),
+    (lambda path: path.unlink(), r"^cannot read .*\.h: No such file or directory$")])
+def test_damaged_core(tmp_path: Path, core: Path, damage, message):
+    folder = shutil.copytree(core, tmp_path / "rtl")
+    damage(next(folder.glob("*.h")))
+    with pytest.raises(ValueError, match=message):
+        vivado.write_project(folder, "nexys4ddr", tmp_path / "project")
+    assert not (tmp_path / "project").exists()
 
 
 @pytest.mark.parametrize(("board", "period"), [

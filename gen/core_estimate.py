@@ -1,0 +1,167 @@
+# amaranth: UnusedElaboratable=no
+"""What a core will take: its arrays as ``gen.estimate`` says, its block memories as yosys maps
+them, and all else from a model of measured syntheses, module by module.
+
+``benchmarks/core_model.py`` fits it; :data:`MODEL`, the file, says how well it predicts cores that
+it was not fitted to. Cycles need no model: they are those of the schedule.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from amaranth import Shape
+
+from gen import block_memory, estimate
+from gen.core import Core
+from gen.weights import CHUNK
+
+__all__ = ["DELAY_FEATURES", "FEATURES", "MODEL", "PARTS", "SCHEMA", "block_memories",
+           "delay_features", "features", "least_block_memories", "load", "predict"]
+
+MODEL = Path(__file__).resolve().parent / "core_model.json"
+SCHEMA = 1
+PARTS = ("arrays", "requantizers", "writer", "weights", "sequencer", "rest")
+"""Parts of a core that are counted apart: its modules, ``rest`` all that are not named."""
+FEATURES = {
+    "arrays": ("predicted", "predicted with DSPs"),
+    "requantizers": ("units", "multiplier bits", "shifter bits", "units with DSPs"),
+    "writer": ("one", "set bits", "moved set bits"),
+    "weights": ("word bits", "further formats' word bits", "passes' word bits",
+                "further chunks' bits"),
+    "sequencer": ("one", "address bits", "groups"),
+    "rest": ("one", "vector bits", "crossbar bits", "selected bits", "writable parts",
+             "program bits", "loaded bits"),
+}
+BLOCK_BITS = 36 << 10
+DELAY_FEATURES = ("one", "log2 PEs", "log2 banks", "array's delay")
+
+
+def features(core: Core, areas: Mapping[str, Any], kind: str) -> dict[str, tuple[float, ...]]:
+    """Counts that what each of :data:`PARTS` takes of a resource is proportional to, nearly: those
+    of :data:`FEATURES`.
+
+    ``predicted`` is what the model ``areas`` of ``gen.estimate`` says of the arrays. A requantizer
+    has a multiplier of the accumulator by 16 bits, and shifters in as many steps as its shifts
+    need. A *set* is what the arrays give at a time, *moved* where it is requantized bit by bit.
+    *Words* are weights as the arrays take them. *Vectors* are what enters the arrays in a cycle;
+    the *crossbar* selects them from the banks; *selected* are activations out of a word, for
+    residuals.
+
+    Raises
+    ------
+    :exc:`ValueError`
+        If ``areas`` has no arrays of this form.
+    """
+    parameters, schedule, ranges = core.parameters, core.schedule, core.ranges
+    array, groups, channels = parameters.array, parameters.groups, parameters.channels
+    predicted = estimate.predict(areas, array)
+    if predicted is None:
+        raise ValueError(f"there is no area model of structure {array.structure!r} for "
+                         f"{array.scheme} as in this core")
+    units = groups * parameters.requantizers
+    steps = [max(1, math.log2(max(len(shifts), 2)))
+             for shifts in (ranges.shifts, ranges.residual_shifts)]
+    vector = groups * 8 * parameters.wide * parameters.activations
+    encodings = [array.encoding(name) for name in schedule.weights]
+    words = (channels * parameters.lanes
+             * Shape.cast(core.arrays[0].slices[0].dot.weight_shape).width)
+    further = sum(content.bits * (-(-len(content.rows) // CHUNK) - 1)
+                  for content in core.weights.contents.values())
+    set_bits = groups * channels * array.accumulator_bits
+    plain = not array.dsp
+    return {
+        "arrays": (groups * predicted[kind] * plain, groups * predicted[kind] * array.dsp),
+        "requantizers": (units * plain, units * ranges.accumulator * 16 * plain,
+                         units * ranges.total * sum(steps), units * array.dsp),
+        "writer": (1, set_bits, set_bits * (channels > parameters.requantizers)),
+        "weights": (words, words * (len(encodings) - 1),
+                    words * any(encoding.passes > 1 for encoding in encodings), further),
+        "sequencer": (1, schedule.banks * max(1, (schedule.depth - 1).bit_length()), groups),
+        "rest": (1, vector, vector * schedule.banks * (schedule.banks > 1),
+                 groups * channels * 8 * core.parts, schedule.banks * core.parts,
+                 len(core.program) * Shape.cast(core.op).width,
+                 32 * max(content.words for content in core.contents.values())
+                 if core.loader else 0),
+    }
+
+
+def delay_features(core: Core, areas: Mapping[str, Any]) -> tuple[float, ...]:
+    """What the delay of the slowest path is proportional to, nearly: :data:`DELAY_FEATURES`."""
+    predicted = estimate.predict(areas, core.parameters.array)
+    assert predicted is not None
+    return (1, math.log2(core.parameters.pes), math.log2(core.schedule.banks),
+            predicted["delay_ns"])
+
+
+def _memories(core: Core) -> list[dict[str, int]]:
+    """Sizes of the memories of weights, biases and multipliers."""
+    found = []
+    for name, content in core.contents.items():
+        depth = len(content.rows)
+        chunk = depth if name == "constants" else CHUNK
+        found += [{"width": content.bits, "depth": min(chunk, depth - first)}
+                  for first in range(0, depth, chunk)]
+    return found
+
+
+def block_memories(core: Core, *, family: str = "xc7") -> float:
+    """Block memories (RAMB36) of a core: those of activations, weights, biases and multipliers."""
+    found = core.schedule.banks * block_memory.written_blocks(
+        width=8 * core.parameters.wide, depth=core.schedule.depth, parts=core.parts, family=family)
+    for size in _memories(core):
+        found += block_memory.written_blocks(**size, family=family) if core.loader \
+            else block_memory.rom_blocks(**size)
+    return found
+
+
+def least_block_memories(core: Core) -> float:
+    """Fewer than :func:`block_memories`, or as many, without asking yosys."""
+    return (core.schedule.activation_bits / BLOCK_BITS
+            + sum(size["width"] * size["depth"] / BLOCK_BITS if core.loader
+                  else block_memory.rom_blocks(**size) for size in _memories(core)))
+
+
+def load(path: Path = MODEL) -> dict[str, Any]:
+    """The model in the file ``path``.
+
+    Raises
+    ------
+    :exc:`ValueError`
+        If it is missing, damaged, or of another version.
+    """
+    remedy = f"expected what 'doubleq bench network --model {path.name}' writes"
+    try:
+        model = json.loads(path.read_text())
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}, {remedy}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {remedy}, found {error}") from None
+    expected = {"schema": SCHEMA, "delay_features": list(DELAY_FEATURES),
+                "features": {part: list(names) for part, names in FEATURES.items()}}
+    if not isinstance(model, dict) or not expected.items() <= model.items():
+        raise ValueError(f"{path}: {remedy}, with {expected}")
+    return model
+
+
+def _total(factors: list[float], values: tuple[float, ...]) -> float:
+    return sum(factor * value for factor, value in zip(factors, values, strict=True))
+
+
+def predict(model: Mapping[str, Any], areas: Mapping[str, Any], core: Core) -> dict[str, float]:
+    """What a core takes on the device of ``model``, but for its block memories: LUTs, flip-flops,
+    DSPs, and ``delay_ns``, the estimate of ``gen.synth``. ``areas`` is the model of
+    ``gen.estimate``.
+
+    Raises
+    ------
+    :exc:`ValueError`
+        As :func:`features`.
+    """
+    found: dict[str, float] = {}
+    for kind in ("lut", "ff", "dsp"):
+        counts = features(core, areas, kind)
+        found[kind] = sum(_total(model[kind][part], counts[part]) for part in PARTS)
+    return {**found, "delay_ns": _total(model["delay_ns"], delay_features(core, areas))}

@@ -1,0 +1,112 @@
+# amaranth: UnusedElaboratable=no
+import json
+
+import pytest
+
+from gen import core_estimate, estimate
+from gen.block_memory import rom_blocks, written_blocks
+from gen.core import Core
+from gen.core_estimate import (
+    DELAY_FEATURES,
+    FEATURES,
+    PARTS,
+    block_memories,
+    delay_features,
+    features,
+    least_block_memories,
+    predict,
+)
+from gen.core_parameters import core_for
+from models.quantize import assign
+from tests.networks import every_op, make_quantizer
+
+AREAS = estimate.load()
+
+
+@pytest.fixture(scope="module", params=["rom", "load"])
+def core(request):
+    """64 PEs: two groups of two channels; a doubleqext network, with and without loading."""
+    topology = every_op()
+    network = make_quantizer(topology).network(
+        assign(topology, scheme="doubleqext", critical=("conv1",)), scheme="doubleqext")
+    return Core(network, core_for(network, 64, groups=2, structure="booth", tree="ternary",
+                                  target="xc7", weights=request.param))
+
+
+def named(core, kind="lut"):
+    return {part: dict(zip(FEATURES[part], values, strict=True))
+            for part, values in features(core, AREAS, kind).items()}
+
+
+def test_features(core):
+    """By hand: words of 16 activations, and of nine bits a weight, of two formats."""
+    found, bits = named(core), core.parameters.array.accumulator_bits
+    banks, depth = core.schedule.banks, core.schedule.depth
+    array = estimate.predict(AREAS, core.parameters.array)
+    assert found["arrays"] == {"predicted": 2 * array["lut"], "predicted with DSPs": 0}
+    assert found["requantizers"]["units"] == 4
+    assert found["requantizers"]["multiplier bits"] == 4 * 16 * core.ranges.accumulator
+    assert found["writer"] == {"one": 1, "set bits": 4 * bits, "moved set bits": 0}
+    assert found["weights"] == {
+        "word bits": 2 * 16 * 9, "further formats' word bits": 2 * 16 * 9,
+        "passes' word bits": 0, "further chunks' bits": 0}
+    assert found["sequencer"] == {
+        "one": 1, "address bits": banks * (depth - 1).bit_length(), "groups": 2}
+    rest = found["rest"]
+    assert (rest["vector bits"], rest["crossbar bits"]) == (2 * 128, 2 * 128 * banks)
+    assert (rest["selected bits"], rest["writable parts"]) == (2 * 2 * 8 * 8, banks * 8)
+    assert (rest["loaded bits"] > 0) == (core.loader is not None)
+    assert delay_features(core, AREAS) == (1, 6, banks.bit_length() - 1, array["delay_ns"])
+
+
+def test_predict(core):
+    """Each part's and feature's factor counts once, and each resource has its own."""
+    model = {kind: {part: [factor * (k + 1) for k in range(len(FEATURES[part]))] for part in PARTS}
+             for kind, factor in (("lut", 1.0), ("ff", 2.0), ("dsp", 0.0))}
+    model["delay_ns"] = [5.0, 0.5, 0.25, 0.125]
+    found = predict(model, AREAS, core)
+    for kind, factor in (("lut", 1), ("ff", 2), ("dsp", 0)):
+        assert found[kind] == pytest.approx(factor * sum(
+            (k + 1) * value for values in features(core, AREAS, kind).values()
+            for k, value in enumerate(values)))
+    banks = core.schedule.banks.bit_length() - 1
+    array = estimate.predict(AREAS, core.parameters.array)
+    assert found["delay_ns"] == 5 + 3 + 0.25 * banks + 0.125 * array["delay_ns"]
+
+
+def test_block_memories(core):
+    """The sum over the memories by their sizes; never fewer than their bits need."""
+    schedule = core.schedule
+    expected = schedule.banks * written_blocks(width=128, depth=schedule.depth, parts=8)
+    for content in core.contents.values():
+        size = {"width": content.bits, "depth": len(content.rows)}
+        expected += written_blocks(**size) if core.loader else rom_blocks(**size)
+    assert block_memories(core) == expected
+    assert 0 < least_block_memories(core) <= expected
+
+
+def test_unknown_form(core):
+    with pytest.raises(ValueError, match="^there is no area model of structure 'booth' for doubleq"
+                                         "ext as in this core$"):
+        features(core, {**AREAS, "forms": []}, "lut")
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    (None, r"cannot read .*m\.json: No such file or directory, expected what 'doubleq bench net"),
+    ("{", r"m\.json: expected what 'doubleq bench network --model m\.json' writes, found"),
+    (json.dumps({"schema": 1, "features": {}}), r"m\.json: expected what .* writes, with "),
+])
+def test_damaged_model(tmp_path, text, message):
+    if text is not None:
+        (tmp_path / "m.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        core_estimate.load(tmp_path / "m.json")
+
+
+def test_shipped_model():
+    """Is of this version; area is predicted within 10 % of synthesis."""
+    model = core_estimate.load()
+    assert model["delay_features"] == list(DELAY_FEATURES)
+    assert all(model["error"][kind] <= 0.1 for kind in ("lut", "ff", "dsp"))
+    assert model["error"]["bram36"] == 0
+    assert model["forms"] and not set(model["others"]) & set(model["fitted"])
