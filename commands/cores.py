@@ -108,8 +108,10 @@ def generate_network(
     out.result({**sidecar, "fit": chosen and asdict(chosen), "output": str(output)})
 
 
-def cosimulate(out: Output, net: Path, rtl: Path, pixels: Any, **options: Any) -> dict[str, Any]:
-    """Co-simulates a core for the command ``cosim``, and prints what came of it."""
+def cosimulate(out: Output, net: Path, rtl: Path, pixels: Any, labels: Any = None, **options: Any
+               ) -> dict[str, Any]:
+    """Co-simulates a core for the command ``cosim``, and prints what came of it; of images with
+    ``labels`` also how many the hardware classifies right, as ``correct``."""
     from models import network
     from sim.cosim_core import cosimulate_core
     with out.progress() as progress:
@@ -126,7 +128,12 @@ def cosimulate(out: Output, net: Path, rtl: Path, pixels: Any, **options: Any) -
     out.say(f"{result['mismatches']} mismatches in the logits of {result['images']} images, values "
             f"and cycles; {result['predicted_cycles']:,} cycles an image, "
             f"{result['cycles_per_second']:,.0f} cycles a second with compilation")
-    return result
+    correct = None
+    if labels is not None:
+        correct = sum(int(found == label) for found, label in
+                      zip(result["classes"], labels, strict=True))
+        out.say(f"{correct} of {result['images']} images classified right by the hardware")
+    return {**result, "correct": correct}
 
 
 @app.command()

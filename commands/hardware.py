@@ -125,8 +125,9 @@ def cosim(net: Net, rtl: Rtl,
 
     JSON keys: artefact, top, verilog, simulator, layers, vectors, cycles, macs, accumulators,
     mismatches, reported, utilization, seconds. Of a whole network: artefact, top, simulator,
-    images, logits, classes, image_cycles, intervals, predicted_cycles, cycles, layers, mismatches,
-    reported, seconds, cycles_per_second.
+    images, logits, classes, correct (images of --data that the hardware classifies right, else
+    null), image_cycles, intervals, predicted_cycles, cycles, layers, mismatches, reported, seconds,
+    cycles_per_second.
 
     Example: doubleq cosim nets/digits rtl_out/doubleq_16 --layer 1
     """
@@ -145,14 +146,16 @@ def cosim(net: Net, rtl: Rtl,
     if not 0 <= gaps < 1:
         raise ValueError(f"--gaps must be at least 0 and below 1, not {gaps}")
     artefact = network.load(net)
+    labels = None
     if data is None:
         pixels = pipeline.load_sample(net, artefact.topology)[:images]
     else:
-        pixels = read_images(data, "test", images).pixels[:]
+        given = read_images(data, "test", images)
+        pixels, labels = given.pixels[:], given.labels
     if whole:
         from commands.cores import cosimulate as cosimulate_core
-        result = cosimulate_core(out, net, rtl, pixels, layers=all, simulator=simulator, wave=wave,
-                                 corrupt=corrupt)
+        result = cosimulate_core(out, net, rtl, pixels, labels, layers=all, simulator=simulator,
+                                 wave=wave, corrupt=corrupt)
         out.result(result)
         if result["mismatches"]:
             raise typer.Exit(1)

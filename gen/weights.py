@@ -204,6 +204,8 @@ class WeightMemory(wiring.Component):
                 write, source = memory.write_port(), self.load[name]
                 m.d.comb += [write.addr.eq(source.row), write.data.eq(source.data),
                              write.en.eq(source.write & (source.row >> chunk_bits == number))]
-        chunk = Signal(index_shape(len(outputs)), name=f"chunk_{name}", reset_less=True)
+        if len(outputs) == 1:
+            return outputs[0]
+        chunk = Signal(range(len(outputs)), name=f"chunk_{name}", reset_less=True)
         m.d.sync += chunk.eq(self.row >> chunk_bits)
-        return Array(outputs)[chunk] if len(outputs) > 1 else outputs[0]
+        return Array(outputs)[chunk]

