@@ -38,8 +38,9 @@ def generate_network(
 
     Beside the Verilog is a C header with sizes, ports, and the map of what is loaded.
 
-    --fit chooses PEs, groups, structure, tree and target. Cycles and block memories are exact, the
-    rest is predicted by a model of measured syntheses.
+    --fit chooses PEs, groups, structure, tree and target. Cycles are exact, block memories those
+    that yosys gives memories of these sizes, the rest is predicted by a model of measured
+    syntheses.
 
     JSON keys: schema, kind, generator, top, verilog, verilog_sha256, artefact, parameters,
     image_cycles, macs, memory, layers, load, ports, tools, files (the sidecar's, which

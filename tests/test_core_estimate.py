@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from gen import core_estimate, estimate
+from gen import core_estimate, devices, estimate
 from gen.block_memory import rom_blocks, written_blocks
 from gen.core import Core
 from gen.core_estimate import (
@@ -18,6 +18,7 @@ from gen.core_estimate import (
 )
 from gen.core_parameters import core_for
 from models.quantize import assign
+from models.resnet import build
 from tests.networks import every_op, make_quantizer
 
 AREAS = estimate.load()
@@ -104,9 +105,23 @@ def test_damaged_model(tmp_path, text, message):
 
 
 def test_shipped_model():
-    """Is of this version; area is predicted within 10 % of synthesis."""
+    """Is of this version; area is predicted within 10 % of synthesis, block memories within 1 %."""
     model = core_estimate.load()
     assert model["delay_features"] == list(DELAY_FEATURES)
     assert all(model["error"][kind] <= 0.1 for kind in ("lut", "ff", "dsp"))
-    assert model["error"]["bram36"] == 0
+    assert model["error"]["bram36"] <= 0.01
     assert model["forms"] and not set(model["others"]) & set(model["fitted"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scheme", "format", "structure", "blocks"), [
+    ("doubleq", "pot4", "merged", 119), ("doubleq", "pot5", "merged", 145),
+    ("quant8", "pot5", "booth", 218.5)])
+def test_resnet56(scheme, format, structure, blocks):
+    """On 256 PEs it fits into the 135 block memories of an xc7a100t in four bits a weight only."""
+    topology = build("resnet56")
+    network = make_quantizer(topology).network(
+        assign(topology, scheme=scheme, fmt=format), scheme=scheme)
+    core = Core(network, core_for(network, 256, structure=structure, tree="ternary", target="xc7"))
+    assert block_memories(core) == blocks
+    assert (blocks <= devices.get("xc7a100t").bram36) == (format == "pot4")
