@@ -97,9 +97,10 @@ def generate_network(
     if load:
         out.say(f"{output / LOAD}: {load['words']:,} words to load")
     if chosen:
+        shapes = {kind: ",g" if kind == "bram36" else ",.0f" for kind in chosen.budget}
         out.table(f"{chosen.parameters.array.structure} for {fit}, predicted",
                   ["resource", "core", "budget", "model off by up to, %"],
-                  [(kind.upper(), f"{round(2 * chosen.predicted[kind]) / 2:,g}",
+                  [(kind.upper(), f"{chosen.predicted[kind]:{shapes[kind]}}",
                     int(chosen.budget[kind]), 100 * chosen.error[kind])
                    for kind in chosen.budget])
         out.say(f"{chosen.images_per_second:,.0f} images/s at an estimated "
