@@ -6,7 +6,6 @@ them, and all else from a model of measured syntheses, module by module.
 it was not fitted to. Cycles need no model: they are those of the schedule.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -130,20 +129,11 @@ def load(path: Path = MODEL) -> dict[str, Any]:
     Raises
     ------
     :exc:`ValueError`
-        If it is missing, damaged, or of another version.
+        As :func:`gen.estimate.read_model`.
     """
-    remedy = f"expected what 'doubleq bench network --model {path.name}' writes"
-    try:
-        model = json.loads(path.read_text())
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}, {remedy}") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: {remedy}, found {error}") from None
-    expected = {"schema": SCHEMA, "delay_features": list(DELAY_FEATURES),
-                "features": {part: list(names) for part, names in FEATURES.items()}}
-    if not isinstance(model, dict) or not expected.items() <= model.items():
-        raise ValueError(f"{path}: {remedy}, with {expected}")
-    return model
+    return estimate.read_model(path, "doubleq bench network", {
+        "schema": SCHEMA, "delay_features": list(DELAY_FEATURES),
+        "features": {part: list(names) for part, names in FEATURES.items()}})
 
 
 def _total(factors: list[float], values: tuple[float, ...]) -> float:

@@ -23,7 +23,8 @@ from gen.tree import AdderTree
 from models.network import SCHEMES
 
 __all__ = ["DELAY_FEATURES", "FEATURES", "MODEL", "RESOURCES", "SCHEMA", "Form", "delay_features",
-           "entry_of", "features", "forms", "load", "macs_per_cycle", "predict", "sum_range"]
+           "entry_of", "features", "forms", "load", "macs_per_cycle", "predict", "read_model",
+           "sum_range"]
 
 MODEL = Path(__file__).resolve().parent / "area_model.json"
 SCHEMA = 1
@@ -146,26 +147,37 @@ def sum_range(parameters: ArrayParameters) -> range:
     return _counts(_form(parameters), parameters.lanes).values
 
 
-def load(path: Path = MODEL) -> dict[str, Any]:
-    """The model in the file ``path``.
+def read_model(path: Path, command: str, expected: Mapping[str, Any]) -> dict[str, Any]:
+    """The model in the file ``path``, which ``command`` writes and which has the entries
+    ``expected``.
 
     Raises
     ------
     :exc:`ValueError`
         If it is missing, damaged, or of another version.
     """
-    remedy = f"expected what 'doubleq bench area --model {path.name}' writes"
+    remedy = f"expected what '{command} --model {path.name}' writes"
     try:
         model = json.loads(path.read_text())
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}, {remedy}") from None
     except ValueError as error:
         raise ValueError(f"{path}: {remedy}, found {error}") from None
-    expected = {"schema": SCHEMA, "features": list(FEATURES),
-                "delay_features": list(DELAY_FEATURES)}
     if not isinstance(model, dict) or not expected.items() <= model.items():
         raise ValueError(f"{path}: {remedy}, with {expected}")
     return model
+
+
+def load(path: Path = MODEL) -> dict[str, Any]:
+    """The model in the file ``path``.
+
+    Raises
+    ------
+    :exc:`ValueError`
+        As :func:`read_model`.
+    """
+    return read_model(path, "doubleq bench area", {
+        "schema": SCHEMA, "features": list(FEATURES), "delay_features": list(DELAY_FEATURES)})
 
 
 def entry_of(model: Mapping[str, Any], form: Form) -> dict[str, Any] | None:
