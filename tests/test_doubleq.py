@@ -385,11 +385,17 @@ def test_images_of_another_network(capsys, tmp_path):
 def test_interrupted(workplace):
     """Ctrl-C: one line, exit code 2, nothing of the result; the search state stays for later."""
     line = [sys.executable, str(ROOT / "doubleq.py"), "train", "--epochs", "1000", "-o", "half"]
-    process = subprocess.Popen(line, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                               cwd=workplace, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    time.sleep(8)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    process = subprocess.Popen(
+        line, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=workplace,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        # Where the tests run in the background, Ctrl-C is ignored, also by what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    try:
+        time.sleep(15)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 2
     assert "doubleq: interrupted; nothing half-written is left" in err
     assert not list(workplace.glob("*half*"))
