@@ -214,8 +214,11 @@ def test_interruption_leaves_no_process(log, sent):
     script = ("import sys, jobs, test_jobs\n"
               "with jobs.executor('processes', workers=2) as executor:\n"
               "    executor.run(test_jobs.hang, {'a': sys.argv[1:], 'b': sys.argv[1:]})")
-    process = subprocess.Popen([sys.executable, "-c", script, log], stderr=subprocess.PIPE,
-                               env=ENVIRONMENT, start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, log], stderr=subprocess.PIPE, env=ENVIRONMENT,
+        start_new_session=True,
+        # Where the tests run in the background, Ctrl-C is ignored, also by what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     try:
         deadline = time.monotonic() + 30
         while len(found := list(log.glob("*.pids"))) < 2:
