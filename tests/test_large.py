@@ -11,16 +11,27 @@ import pytest
 import torch
 from networks import MEAN, STD, random_pixels, trained_like
 
+from gen.core_parameters import core_for
+from gen.export_core import write_core
 from models import checkpoints, network, resnet
 from models.calibrate import calibrate, observe
 from models.evaluate import normalized
 from models.golden import GoldenNetwork
 from models.quantize import Quantizer, assign, fold
 from models.reconstruct import MEMORY, affordable, held_bytes, reconstruct
+from sim.cosim_core import cosimulate_core
 
 ROOT = Path(__file__).resolve().parent.parent
 FORMATS = {"int8": "quant8", "pot5": "doubleq", "pot4": "doubleq", "pot3": "doubleq"}
 LIMIT = 8_000_000_000
+
+
+def make_quantizer(float_network, pixels):
+    """Rounds each weight; the activations' ranges come from these images."""
+    topology = float_network.topology
+    activations = calibrate(topology, observe(
+        float_network, lambda: normalized(pixels, MEAN, STD).split(20)), method="mse")
+    return Quantizer(topology, fold(float_network), activations, MEAN, STD)
 
 
 def check_formats(topology, folder, *, images):
@@ -29,12 +40,9 @@ def check_formats(topology, folder, *, images):
     that costs next to nothing, either may be ahead by chance."""
     float_network = trained_like(topology)
     pixels = random_pixels(topology.input_shape, images=images + 20)
-    x = normalized(pixels, MEAN, STD)
-    activations = calibrate(topology, observe(float_network, lambda: x[:images].split(20)),
-                            method="mse")
-    nearest = Quantizer(topology, fold(float_network), activations, MEAN, STD)
+    nearest = make_quantizer(float_network, pixels[:images])
     with torch.inference_mode():
-        reference = float_network(x[images:]).numpy()
+        reference = float_network(normalized(pixels[images:], MEAN, STD)).numpy()
     for fmt, scheme in FORMATS.items():
         assigned = assign(topology, scheme=scheme, fmt="pot5" if fmt == "int8" else fmt)
         found = []
@@ -60,6 +68,24 @@ def test_deep(tmp_path, shortcut):
 @pytest.mark.parametrize("depth", [56, 110])
 def test_deep_in_full(tmp_path, depth, shortcut):
     check_formats(resnet.build(f"resnet{depth}", shortcut=shortcut), tmp_path, images=100)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shortcut", ["conv", "zero"])
+def test_resnet56_core(tmp_path, shortcut):
+    """In simulated hardware: every activation, every logit, and the cycles."""
+    topology = resnet.build("resnet56", shortcut=shortcut)
+    pixels = random_pixels(topology.input_shape, images=42)
+    doubleq = make_quantizer(trained_like(topology), pixels[2:]).network(
+        assign(topology, scheme="doubleq"), scheme="doubleq")
+    write_core(doubleq, core_for(doubleq, 256, structure="merged", tree="ternary"),
+               tmp_path / "core")
+    result = cosimulate_core(doubleq, tmp_path / "core", pixels[:2], layers=True)
+    assert result["reported"] == []
+    assert result["mismatches"] == 0
+    assert result["image_cycles"] == [result["predicted_cycles"]] * 2
+    assert len(result["layers"]) == len(topology.nodes) - 1
+    assert np.ptp(result["logits"]) > 0
 
 
 def test_imagenet_shape(tmp_path):
