@@ -2,6 +2,7 @@
 """The core that computes the most images of a network a second within a budget: exact cycles, and
 the models of :mod:`gen.core_estimate` for the rest."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from gen import devices
 from gen.core import Core
 from gen.core_estimate import block_memories, least_block_memories, predict
-from gen.core_parameters import CoreParameters, core_for
+from gen.core_parameters import CHANNELS, GROUPS, LANES, CoreParameters, core_for
 from gen.devices import Device
 from gen.estimate import RESOURCES, entry_of, forms, macs_per_cycle
 from gen.estimate import predict as predict_array
@@ -17,10 +18,6 @@ from gen.structures import STRUCTURES
 from models.network import Network
 
 __all__ = ["CoreChoice", "choose_core"]
-
-LANES = 16
-SIZES = (1, 2, 4, 8, 16)
-"""Channels, and groups, of the cores that are considered."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,8 +148,8 @@ def _candidates(model: Mapping[str, Any], areas: Mapping[str, Any], network: Net
         if (asdict(form) not in model["forms"] or entry_of(areas, form) is None
                 or structure not in (None, form.structure)):
             continue
-        for exponent, groups in enumerate(SIZES):
-            for channels in SIZES:
+        for groups in GROUPS:
+            for channels in CHANNELS:
                 if channels % STRUCTURES[form.structure].SUMS:
                     continue
                 parameters = core_for(network, LANES * channels * groups, groups=groups,
@@ -164,7 +161,7 @@ def _candidates(model: Mapping[str, Any], areas: Mapping[str, Any], network: Net
                           for kind in ("lut", "ff", "dsp")}
                 # At least as many banks as groups, and no factor is negative.
                 delay = sum(factor * value for factor, value in zip(
-                    model["delay_ns"], (1, (parameters.pes).bit_length() - 1, exponent,
+                    model["delay_ns"], (1, math.log2(parameters.pes), math.log2(groups),
                                         predicted["delay_ns"]), strict=True))
                 yield _Candidate(parameters=parameters,
                                  most=1e9 / (delay * scale) / _busy(network, parameters),

@@ -11,12 +11,12 @@ from gen.structures import STRUCTURES
 from models import codes
 from models.network import Network
 
-__all__ = ["WEIGHTS", "CoreParameters", "core_for", "core_from_pes"]
+__all__ = ["CHANNELS", "GROUPS", "LANES", "WEIGHTS", "CoreParameters", "core_for", "core_from_pes"]
 
 WEIGHTS = ("rom", "load")
 
-PREFERRED_LANES = PREFERRED_CHANNELS = 16
-MAX_GROUPS = 16
+LANES, CHANNELS, GROUPS = 16, (16, 8, 4, 2, 1), range(1, 17)
+"""Sizes of the cores that a number of PEs stands for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class CoreParameters:
     array : :class:`ArrayParameters`
         One array. Its slices are the output channels computed at a time.
     groups : :class:`int`
-        Arrays: a power of two, 1 to 16.
+        Arrays, 1 to 16.
     requantizers : :class:`int`
         Output channels of each group requantized in a cycle; a divisor of the slices.
     weights : :class:`str`
@@ -48,9 +48,8 @@ class CoreParameters:
     weights: str = "rom"
 
     def __post_init__(self) -> None:
-        if type(self.groups) is not int or not 1 <= self.groups <= MAX_GROUPS \
-                or self.groups & self.groups - 1:
-            raise ValueError(f"core groups must be a power of two, 1 to {MAX_GROUPS}, "
+        if type(self.groups) is not int or self.groups not in GROUPS:
+            raise ValueError(f"core groups must be an integer from 1 to {max(GROUPS)}, "
                              f"not {self.groups!r}")
         if type(self.requantizers) is not int or self.requantizers < 1 \
                 or self.channels % self.requantizers:
@@ -95,12 +94,13 @@ class CoreParameters:
 
 def core_from_pes(pes: int, *, groups: int | None = None, weights: str = "rom", **array: Any
                   ) -> CoreParameters:
-    """A core of ``pes`` PEs: 16 lanes, up to 16 channels, and groups for the rest.
+    """A core of ``pes`` PEs: 16 lanes, as many channels as there can be up to 16, and groups for
+    the rest.
 
     Parameters
     ----------
     groups : :class:`int` or None
-        Groups, where the usual number is not wanted.
+        Groups, where not the fewest.
     array
         Other knobs of :class:`ArrayParameters`.
 
@@ -109,17 +109,16 @@ def core_from_pes(pes: int, *, groups: int | None = None, weights: str = "rom", 
     :exc:`ValueError`
         If there is no such core.
     """
-    if type(pes) is not int or pes < PREFERRED_LANES or pes % PREFERRED_LANES:
-        raise ValueError(f"core pes must be a multiple of {PREFERRED_LANES}, not {pes!r}")
-    slices = pes // PREFERRED_LANES
-    wanted = groups or max(1, slices // PREFERRED_CHANNELS)
-    channels, rest = divmod(slices, wanted)
-    if rest or PREFERRED_LANES % channels or wanted & wanted - 1 or wanted > MAX_GROUPS:
+    choices = [(channels, count) for channels in CHANNELS
+               for count in ([groups] if groups else GROUPS)
+               if LANES * channels * count == pes]
+    if not choices:
         raise ValueError(
-            f"core pes must be {PREFERRED_LANES} lanes times 1, 2, 4, 8 or 16 channels times "
-            f"{groups or 'a power of two of'} groups, at most {MAX_GROUPS}, not {pes}")
-    parameters = ArrayParameters(slices=channels, lanes=PREFERRED_LANES, **array)
-    return CoreParameters(array=parameters, groups=wanted, requantizers=min(4, channels),
+            f"core pes must be {LANES} lanes times 1, 2, 4, 8 or 16 channels times "
+            f"{groups or f'1 to {max(GROUPS)}'} groups, not {pes!r}")
+    channels, count = choices[0]
+    parameters = ArrayParameters(slices=channels, lanes=LANES, **array)
+    return CoreParameters(array=parameters, groups=count, requantizers=min(4, channels),
                           weights=weights)
 
 

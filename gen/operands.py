@@ -8,7 +8,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gen.core_parameters import CoreParameters
-from gen.index_shape import index_shape
+from gen.index_shape import index_shape, wrapped
 
 __all__ = ["Operands"]
 
@@ -95,7 +95,7 @@ class Operands(wiring.Component):
         found = []
         for beside, inside in enumerate([command.inside[g], command.beside[g]]):
             bank = Signal(index_shape(self.banks), name=f"bank_{g}_{beside}")
-            m.d.comb += bank.eq(command.bank + g * command.stride + beside)
+            m.d.comb += bank.eq(wrapped(command.bank + g * command.stride + beside, self.banks))
             word = Signal(8 * wide, name=f"word_{g}_{beside}")
             m.d.comb += word.eq(Mux(inside, Select(list(self.words))[bank], padding))
             found.append(word)

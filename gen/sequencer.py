@@ -6,7 +6,7 @@ from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from gen.index_shape import index_shape
+from gen.index_shape import index_shape, wrapped
 
 __all__ = ["Sequencer", "command_layout"]
 
@@ -116,10 +116,9 @@ class Sequencer(wiring.Component):
             """Bank and address of a column ``step`` further on, at most as many as banks."""
             if self.banks == 1:
                 return bank, address + blocks * step
-            total = Signal(range(2 * self.banks + 1))
+            total = Signal(range(2 * self.banks))
             m.d.comb += total.eq(bank + step)
-            crosses = total >= self.banks
-            return total[:(self.banks - 1).bit_length()], address + Mux(crosses, blocks, 0)
+            return wrapped(total, self.banks), address + Mux(total < self.banks, 0, blocks)
 
         m.d.comb += following.eq(here)
         with m.If(self.start):

@@ -337,8 +337,8 @@ def test_disabled(core):
 
 
 @pytest.mark.parametrize(("knobs", "message"), [
-    ({"groups": 3}, "core groups must be a power of two, 1 to 16, not 3"),
-    ({"groups": 32}, "core groups must be a power of two, 1 to 16, not 32"),
+    ({"groups": 0}, "core groups must be an integer from 1 to 16, not 0"),
+    ({"groups": 17}, "core groups must be an integer from 1 to 16, not 17"),
     ({"requantizers": 3}, "core requantizers must be a divisor of the 4 slices of an array, not 3"),
     ({"weights": "flash"}, "core weights must be one of rom, load, not 'flash'"),
 ])
@@ -350,7 +350,8 @@ def test_parameters_refused(knobs, message):
 
 @pytest.mark.parametrize(("pes", "groups", "shape"), [
     (16, None, (1, 1)), (64, None, (4, 1)), (256, None, (16, 1)), (512, None, (16, 2)),
-    (1024, None, (16, 4)), (64, 2, (2, 2)), (4096, None, (16, 16))])
+    (1024, None, (16, 4)), (64, 2, (2, 2)), (4096, None, (16, 16)), (768, None, (16, 3)),
+    (96, None, (2, 3)), (192, 6, (2, 6))])
 def test_core_from_pes(pes, groups, shape):
     parameters = core_from_pes(pes, groups=groups, scheme="doubleq")
     assert (parameters.channels, parameters.groups) == shape
@@ -371,10 +372,10 @@ def test_core_for_a_network(scheme, structure):
                                                         accumulator_bits=bits - 1)))
 
 
-@pytest.mark.parametrize(("pes", "groups"), [(0, None), (24, None), (8192, None), (48, None),
-                                             (64, 3)])
+@pytest.mark.parametrize(("pes", "groups"), [(0, None), (24, None), (8192, None), (272, None),
+                                             (64, 3), (64, 64)])
 def test_core_from_pes_refused(pes, groups):
-    with pytest.raises(ValueError, match=r"^core pes must be .*, not \d+$"):
+    with pytest.raises(ValueError, match=r"^core pes must be 16 lanes times .* groups, not \d+$"):
         core_from_pes(pes, groups=groups, scheme="doubleq")
 
 

@@ -36,13 +36,14 @@ def network():
         assign(topology, scheme="doubleq"), scheme="doubleq")
 
 
-SIZES = (1, 2, 4)
+CHANNELS, GROUPS = (1, 2, 4), (1, 2, 3)
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Without yosys, and without the largest cores."""
-    monkeypatch.setattr(core_fit, "SIZES", SIZES)
+    monkeypatch.setattr(core_fit, "CHANNELS", CHANNELS)
+    monkeypatch.setattr(core_fit, "GROUPS", GROUPS)
     monkeypatch.setattr(core_fit, "block_memories",
                         lambda core, family: least_block_memories(core))
 
@@ -51,8 +52,8 @@ def quick(monkeypatch):
 def cores(network):
     """What every core takes, and its images a second."""
     found = {}
-    for groups in SIZES:
-        for channels in SIZES:
+    for groups in GROUPS:
+        for channels in CHANNELS:
             core = Core(network, core_for(network, 16 * groups * channels, groups=groups,
                                           **asdict(MERGED)))
             taken = {**predict(model(), AREAS, core), "bram36": least_block_memories(core)}
@@ -88,9 +89,9 @@ def test_what_binds(network):
     everything = replace(DEVICE, lut=10**9, ff=10**9, bram36=10**9)
     most = choose_core(model(), AREAS, network, (everything, 1.0))
     assert most.binds == ("pes",)
-    lut = choose_core(model(), AREAS, network, (replace(everything, lut=12_000), 1.0))
+    lut = choose_core(model(), AREAS, network, (replace(everything, lut=8_000), 1.0))
     assert lut.binds == ("lut",) and lut.parameters.pes < most.parameters.pes
-    assert lut.predicted["lut"] <= 12_000
+    assert lut.predicted["lut"] <= 8_000
     memory = choose_core(model(), AREAS, network, (
         replace(everything, bram36=most.predicted["bram36"] - 1), 1.0))
     assert memory.binds == ("bram36",)

@@ -12,7 +12,7 @@ from gen.parameters import ArrayParameters
 from gen.sequencer import command_layout
 from tests.amaranth_testing import simulate
 
-BANKS, GROUPS, CHANNELS, LANES = 4, 2, 2, 4
+CHANNELS, LANES = 2, 4
 OP = {"pad": range(-128, 128), "halves": 1, "pair": 1, "maximum": 1,
       "residual_zero": range(-128, 128), "residual_tiles": 2}
 
@@ -21,35 +21,38 @@ def word(activations):
     return sum((q & 255) << 8 * k for k, q in enumerate(activations))
 
 
+@pytest.mark.parametrize(("banks", "groups"), [(1, 1), (4, 2), (6, 3), (5, 5)])
 @pytest.mark.parametrize("structure", ["paper", "dual"])
 @pytest.mark.parametrize("op", [
     {"pad": -3, "residual_zero": 5, "residual_tiles": 1},
     {"pad": -128, "maximum": 1},
     {"pad": 7, "pair": 1, "residual_zero": -128, "residual_tiles": 3},
     {"pad": 7, "halves": 1}])
-def test_operands(structure, op):
+def test_operands(structure, banks, groups, op):
     op = {**dict.fromkeys(OP, 0), **op}
     rng = random.Random(0)
     parameters = CoreParameters(array=ArrayParameters(
-        scheme="doubleqext", structure=structure, slices=CHANNELS, lanes=LANES), groups=GROUPS)
+        scheme="doubleqext", structure=structure, slices=CHANNELS, lanes=LANES), groups=groups)
     wide, parts = parameters.wide, parameters.wide // CHANNELS
-    layout = command_layout(banks=BANKS, groups=GROUPS, depth=8, rows=4, parts=parts, passes=1)
-    dut = Operands(op=data.StructLayout(OP), command=layout, parameters=parameters, banks=BANKS,
+    layout = command_layout(banks=banks, groups=groups, depth=8, rows=4, parts=parts, passes=1)
+    dut = Operands(op=data.StructLayout(OP), command=layout, parameters=parameters, banks=banks,
                    maximum=True)
+    strides = banks // groups + 1
     commands = [{"valid": rng.randrange(2), "first": rng.randrange(2), "last": rng.randrange(2),
                  "residual": rng.randrange(2), "reached": rng.randrange(4) > 0,
-                 "bank": rng.randrange(BANKS), "stride": rng.randrange(3),
-                 "inside": rng.randrange(4), "beside": rng.randrange(4), "half": rng.randrange(2),
+                 "bank": rng.randrange(banks), "stride": rng.randrange(strides),
+                 "inside": rng.randrange(1 << groups),
+                 "beside": rng.randrange(1 << groups), "half": rng.randrange(2),
                  "part": rng.randrange(parts)} for _ in range(200)]
     commands[0] |= {"valid": 1, "first": 1}
-    memory = [[[rng.randrange(-128, 128) for _ in range(wide)] for _ in range(BANKS)]
+    memory = [[[rng.randrange(-128, 128) for _ in range(wide)] for _ in range(banks)]
               for _ in commands]
 
     def read(k, g, beside):
         command = commands[k]
         if not command["beside" if beside else "inside"] >> g & 1:
             return [op["pad"]] * wide
-        return memory[k][(command["bank"] + g * command["stride"] + beside) % BANKS]
+        return memory[k][(command["bank"] + g * command["stride"] + beside) % banks]
 
     def vector(k, g):
         own, beside = read(k, g, 0), read(k, g, 1)
@@ -80,11 +83,11 @@ def test_operands(structure, op):
                 assert [ctx.get(dut.valid), ctx.get(dut.first), ctx.get(dut.last)] == [
                     command["valid"], command["first"], command["last"]]
                 assert list(ctx.get(dut.vectors)) == [
-                    word(vector(cycle - 2, g)) for g in range(GROUPS)]
+                    word(vector(cycle - 2, g)) for g in range(groups)]
             if cycle >= 3:
                 k = cycle - 3
                 command = commands[k]
-                for g, c in itertools.product(range(GROUPS), range(CHANNELS)):
+                for g, c in itertools.product(range(groups), range(CHANNELS)):
                     if command["residual"]:
                         residuals[g, c] = (part(k, g, c) - op["residual_zero"]
                                            if command["reached"] else 0)

@@ -156,7 +156,7 @@ def test_every_word(quantizer, scheme):
     """Of every tensor, and the logits."""
     network = quantizer.network(assign(quantizer.topology, scheme=scheme), scheme=scheme)
     pixels = random_pixels(network.topology.input_shape, images=1)
-    for pes in (16, 64, 512, 1024):
+    for pes in (16, 64, 512, 768, 1024):
         check(network, pes, pixels)
 
 
@@ -164,7 +164,7 @@ def test_every_word_of_pairs(quantizer):
     """Two powers of two a lane: pairs of columns and whole words, never half words."""
     network = quantizer.network(assign(quantizer.topology, scheme="doubleq"), scheme="doubleq")
     pixels = random_pixels(network.topology.input_shape, images=1)
-    for pes in (16, 128, 512):
+    for pes in (16, 96, 128, 512):
         schedule = check(network, pes, pixels, structure="dual")
         assert not any(operation.halves for operation in schedule.operations)
         assert any(operation.pair for operation in schedule.operations)
@@ -189,7 +189,7 @@ def test_every_word_of_two_activations_a_lane(quantizer):
         assign(quantizer.topology, scheme="doubleqext", critical=tuple(convs[2::3])),
         scheme="doubleqext")
     pixels = random_pixels(network.topology.input_shape, images=1)
-    for pes in (16, 128, 512):
+    for pes in (16, 96, 128, 512):
         schedule = check(network, pes, pixels, structure="dual")
         assert {operation.halves for operation in schedule.operations} == {True, False}
         assert any(operation.pair for operation in schedule.operations)
