@@ -7,6 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gen.index_shape import index_shape, wrapped
+from gen.loop import loop
 
 __all__ = ["Sequencer", "command_layout"]
 
@@ -72,32 +73,24 @@ class Sequencer(wiring.Component):
         def state(shape: Any, name: str) -> Signal:
             return Signal(shape, name=name, reset_less=True)
 
-        def counter(name: str, count: Value, advance: Value) -> tuple[Signal, Value, Value]:
-            """A counter, whether it is at its end, and whether it wraps now."""
-            signal = state(len(count), name)
-            at_end, wraps = Signal(name=f"{name}_at_end"), Signal(name=f"{name}_wraps")
-            m.d.comb += [at_end.eq(signal == count - 1), wraps.eq(at_end & advance)]
-            with m.If(self.start | wraps):
-                m.d.sync += signal.eq(0)
-            with m.Elif(advance):
-                m.d.sync += signal.eq(signal + 1)
-            return signal, at_end, wraps
+        def counter(name: str, count: Value, advance: Value) -> tuple[Signal, Signal]:
+            return loop(m, name, count, start=self.start, advance=advance)
 
-        running = Signal()
-        slot, _, set_ends = counter("slot", op.interval, running)
-        vector = Signal()
-        m.d.comb += vector.eq(running & (slot < op.vectors))
-        pass_, _, next_block = counter("pass_", op.passes, vector)
-        block, _, next_column = counter("block", op.blocks, next_block)
-        _, _, next_row = counter("kernel_column", op.kernel_columns, next_column)
-        _, _, _ = counter("kernel_row", op.kernel_rows, next_row)
-        tile, _, next_pixels = counter("tile", op.tiles, set_ends)
-        _, _, next_line = counter("column_group", op.column_groups, next_pixels)
-        _, _, ends = counter("row", op.rows, next_line)
-        with m.If(self.start):
-            m.d.sync += running.eq(1)
-        with m.Elif(ends):
-            m.d.sync += running.eq(0)
+        # A slot is a cycle of a set: its vectors come first, then perhaps its residual.
+        running, vector, residual = Signal(), Signal(), Signal()
+        slot, set_ends = counter("slot", op.interval, running)
+        pass_, next_block = counter("pass_", op.passes, vector)
+        block, next_column = counter("block", op.blocks, next_block)
+        _, next_row = counter("kernel_column", op.kernel_columns, next_column)
+        _, last = counter("kernel_row", op.kernel_rows, next_row)
+        tile, next_pixels = counter("tile", op.tiles, set_ends)
+        _, next_line = counter("column_group", op.column_groups, next_pixels)
+        _, ends = counter("row", op.rows, next_line)
+        with m.If(self.start | set_ends):
+            m.d.sync += [running.eq(~ends), vector.eq(~ends)]
+        with m.Elif(last):
+            m.d.sync += vector.eq(0)
+        m.d.sync += residual.eq(last & ~set_ends & (op.residual_tiles != 0))
         m.d.comb += self.done.eq(ends)
 
         # Places: of the set's first pixel, and of the vector's. A column has its number, its bank,
@@ -171,15 +164,12 @@ class Sequencer(wiring.Component):
         with m.Elif(next_block & ~op.depthwise):
             m.d.sync += weight_row.eq(weight_row + 1)
 
-        residual = Signal()
-        m.d.comb += residual.eq(running & (slot == op.vectors) & (op.residual_tiles != 0))
-        first, last, blocks = Signal(width), Signal(), Signal(len(op.in_blocks))
+        first, blocks = Signal(width), Signal(len(op.in_blocks))
         m.d.comb += [
             first.eq(Mux(residual, line + column + tile_block,
                          vector_here.line + vector_here.address
                          + Mux(op.depthwise, tile_block, block >> op.halves))),
             blocks.eq(Mux(residual, op.residual_blocks, op.in_blocks)),
-            last.eq(slot == op.vectors - 1),
         ]
         start_bank = Mux(residual, bank, vector_here.bank)
         command = self.command

@@ -4,7 +4,7 @@
 from typing import Any
 
 import numpy as np
-from amaranth import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth import Cat, Const, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 from gen.hierarchy import place
 from gen.index_shape import index_shape
 from gen.loader import Content
+from gen.loop import loop
 from gen.requantizer import Requantizer, RequantizerRanges
 
 __all__ = ["Writer"]
@@ -155,17 +156,13 @@ class Writer(wiring.Component):
                          Value.cast(write.data).eq(self.load.data)]
         port = memory.read_port()
         address = Signal(index_shape(len(self.rows)), reset_less=True)
-        chunk = Signal(index_shape(self.chunks), reset_less=True)
-        tile = Signal(len(op.tiles), reset_less=True)
+        _, next_tile = loop(m, "row_chunk", Const(self.chunks), start=self.start, advance=advance)
+        _, next_pixels = loop(m, "row_tile", op.tiles, start=self.start, advance=next_tile)
         m.d.comb += port.addr.eq(address)
-        with m.If(self.start):
-            m.d.sync += [address.eq(op.requantize_row), chunk.eq(0), tile.eq(0)]
+        with m.If(self.start | next_pixels):
+            m.d.sync += address.eq(op.requantize_row)
         with m.Elif(advance):
-            m.d.sync += [address.eq(address + 1), chunk.eq(chunk + 1)]
-            with m.If(chunk == self.chunks - 1):
-                m.d.sync += [chunk.eq(0), tile.eq(tile + 1)]
-                with m.If(tile == op.tiles - 1):
-                    m.d.sync += [tile.eq(0), address.eq(op.requantize_row)]
+            m.d.sync += address.eq(address + 1)
         return port.data
 
     def _group(self, m: Module, platform: Any, g: int, busy: Value, constants: Any) -> Value:
@@ -209,30 +206,22 @@ class Writer(wiring.Component):
     def _addresses(self, m: Module, write: Value, set_written: Value) -> None:
         """Where the set goes; ``done`` with the last one."""
         op, width = self.op, self.address_bits
-        tile, group, row = (Signal(len(field), name=name, reset_less=True) for name, field in
-                            [("tile", op.tiles), ("column_group", op.column_groups),
-                             ("row", op.rows)])
+        tile, next_pixels = loop(m, "tile", op.tiles, start=self.start, advance=set_written)
+        _, next_line = loop(m, "column_group", op.column_groups, start=self.start,
+                            advance=next_pixels)
+        _, ends = loop(m, "row", op.rows, start=self.start, advance=next_line)
+        m.d.comb += self.done.eq(ends)
         line, column = (Signal(width, name=name, reset_less=True) for name in ("line", "column"))
         turns = self.banks // self.groups
         turn = Signal(index_shape(turns), reset_less=True)
-        last_tile, last_group, last_row = Signal(), Signal(), Signal()
-        m.d.comb += [last_tile.eq(tile == op.tiles - 1),
-                     last_group.eq(group == op.column_groups - 1), last_row.eq(row == op.rows - 1),
-                     self.done.eq(set_written & last_tile & last_group & last_row)]
         with m.If(self.start):
-            m.d.sync += [tile.eq(0), group.eq(0), row.eq(0), line.eq(op.out_start), column.eq(0),
-                         turn.eq(0)]
-        with m.Elif(set_written):
-            m.d.sync += tile.eq(tile + 1)
-            with m.If(last_tile):
-                m.d.sync += [tile.eq(0), group.eq(group + 1)]
-                if turns > 1:
-                    m.d.sync += turn.eq(turn + 1)
-                with m.If(turn == turns - 1):
-                    m.d.sync += [turn.eq(0), column.eq(column + op.out_blocks)]
-                with m.If(last_group):
-                    m.d.sync += [group.eq(0), turn.eq(0), column.eq(0), row.eq(row + 1),
-                                 line.eq(line + op.out_row)]
+            m.d.sync += [line.eq(op.out_start), column.eq(0), turn.eq(0)]
+        with m.Elif(next_line):
+            m.d.sync += [line.eq(line + op.out_row), column.eq(0), turn.eq(0)]
+        with m.Elif(next_pixels):
+            m.d.sync += turn.eq(turn + 1)
+            with m.If(turn == turns - 1):
+                m.d.sync += [turn.eq(0), column.eq(column + op.out_blocks)]
         shift = (self.parts - 1).bit_length()
         part = Signal(index_shape(self.parts))
         m.d.comb += [
