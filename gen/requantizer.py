@@ -3,9 +3,11 @@
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from amaranth import Module, Mux, Signal, signed, unsigned
+from amaranth import Cat, Const, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
+from gen.multiply import multiply, multiply_latency
 
 __all__ = ["Requantizer", "RequantizerRanges"]
 
@@ -99,7 +101,7 @@ class Requantizer(wiring.Component):
         Activation.
     """
 
-    LATENCY = 6
+    LATENCY = 1 + multiply_latency(unsigned(16)) + 3
 
     def __init__(self, *, ranges: RequantizerRanges, dsp: bool = False) -> None:
         self.ranges, self.dsp = ranges, dsp
@@ -120,42 +122,30 @@ class Requantizer(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         ranges, total = self.ranges, self.ranges.total
-        attrs = {"use_dsp": "yes" if self.dsp else "no"}
 
-        def register(shape: Any, name: str, **options: Any) -> Signal:
-            return Signal(shape, name=name, reset_less=True, **options)
+        def registered(value: Value, shape: Shape, name: str) -> Signal:
+            register = Signal(shape, name=name, reset_less=True)
+            m.d.sync += register.eq(value)
+            return register
 
-        # 1: the accumulator with its bias.
-        multiplier, residual = register(16, "multiplier_1"), register(signed(9), "residual_1")
-        m.d.sync += [
-            self.biased.eq(self.acc + self.bias),
-            multiplier.eq(self.multiplier),
-            residual.eq(self.residual),
-        ]
-        # 2: products with each half of the multiplier, which are half as deep.
-        low, high = (register(signed(ranges.accumulator + 8), name, attrs=attrs)
-                     for name in ("low", "high"))
-        scaled = register(signed(25), "scaled", attrs=attrs)
-        m.d.sync += [
-            low.eq(self.biased * multiplier[:8]),
-            high.eq(self.biased * multiplier[8:]),
-            scaled.eq(residual * self.residual_multiplier),
-        ]
-        # 3: their sum.
-        product, shifted = (register(signed(total), name) for name in ("product", "shifted"))
-        m.d.sync += [
-            product.eq(low + (high << 8)),
-            shifted.eq((scaled << self.residual_shift) << ranges.residual_shifts[0]),
-        ]
-        # 4: with residual and half a unit of the result.
-        rounded = register(signed(total), "rounded")
+        # Both products, the accumulator's with its bias, are there at the same time.
+        m.d.sync += self.biased.eq(self.acc + self.bias)
+        multiplier = registered(self.multiplier, unsigned(16), "multiplier_0")
+        product = multiply(m, "product", self.biased, multiplier, dsp=self.dsp)
+        residual = self.residual
+        for stage in range(multiply_latency(unsigned(16)) - multiply_latency(signed(9))):
+            residual = registered(residual, signed(9), f"residual_{stage}")
+        factor = Cat(self.residual_multiplier, Const(0, 1)).as_signed()
+        scaled = multiply(m, "scaled", factor, residual, dsp=self.dsp)
+        shifted = registered((scaled << self.residual_shift) << ranges.residual_shifts[0],
+                             signed(total), "shifted")
+        # With residual and half a unit of the result.
         half = Signal(unsigned(total - 1))
         m.d.comb += half.eq((1 << ranges.shifts[0] - 1) << self.shift)
-        m.d.sync += rounded.eq(product + shifted + half)
-        # 5: in units of the result.
-        quotient = register(signed(total - ranges.shifts[0]), "quotient")
-        m.d.sync += quotient.eq((rounded >> ranges.shifts[0]) >> self.shift)
-        # 6: within int8.
+        rounded = registered(product + shifted + half, signed(total), "rounded")
+        # In units of the result, within int8.
+        quotient = registered((rounded >> ranges.shifts[0]) >> self.shift,
+                              signed(total - ranges.shifts[0]), "quotient")
         moved = Signal(signed(len(quotient) + 1))
         m.d.comb += moved.eq(quotient + self.zero)
         m.d.sync += self.y.eq(Mux(moved > 127, 127, Mux(moved < -128, -128, moved)))
