@@ -144,8 +144,9 @@ class Core(wiring.Component):
                if load else {}),
         })
 
-    # Cycles of fetching a layer's row, and from the sequencer's state to its command's vectors.
-    FETCH, READ = 2, 1 + Operands.LATENCY
+    # Cycles of fetching a layer's row and starting it, and from the sequencer's state to its
+    # command's vectors.
+    FETCH, READ = 3, 1 + Operands.LATENCY
 
     @property
     def layer_cycles(self) -> dict[str, int]:
@@ -199,7 +200,7 @@ class Core(wiring.Component):
         last_reader = max(k for k, value in enumerate(program.fields["reads_input"]) if value)
         m.d.comb += [self.short.eq(receiver.short), self.long.eq(receiver.long)]
         # A cycle later than it might be, which shortens a slow path and delays nothing.
-        m.d.sync += [receiver.free.eq((layer == last_reader) & sequencer.done),
+        m.d.sync += [start.eq(0), receiver.free.eq((layer == last_reader) & sequencer.done),
                      counter.eq(counter + 1)]
         begin = receiver.full & self.enable
         if self.loader:
@@ -215,7 +216,7 @@ class Core(wiring.Component):
             with m.State("START"):
                 m.d.comb += self.busy.eq(1)
                 with m.If(~op.logits | logits.free):
-                    m.d.comb += start.eq(1)
+                    m.d.sync += start.eq(1)
                     m.next = "RUN"
             with m.State("RUN"):
                 m.d.comb += self.busy.eq(1)
