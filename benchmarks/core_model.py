@@ -26,7 +26,7 @@ __all__ = ["fit", "fitted_jobs", "off"]
 
 # PEs and groups of the cores that a model is fitted to: few and many of both, and more channels
 # than requantizers.
-FITTED = ((64, 4), (128, 1), (64, 2), (256, 2), (128, 8))
+FITTED = ((64, 4), (256, 1), (96, 3), (256, 2), (128, 8))
 KINDS = ("lut", "ff", "dsp")
 
 Measured = Sequence[tuple[Job, Mapping[str, Any]]]

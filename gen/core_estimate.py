@@ -16,6 +16,7 @@ from amaranth import Shape
 from gen import block_memory, estimate
 from gen.core import Core
 from gen.weights import CHUNK
+from models import formats
 
 __all__ = ["DELAY_FEATURES", "FEATURES", "MODEL", "PARTS", "SCHEMA", "block_memories",
            "delay_features", "features", "least_block_memories", "load", "predict"]
@@ -28,13 +29,14 @@ FEATURES = {
     "arrays": ("predicted", "predicted with DSPs"),
     "requantizers": ("units", "multiplier bits", "shifter bits", "units with DSPs"),
     "writer": ("one", "set bits", "moved set bits"),
-    "weights": ("word bits", "further formats' word bits", "passes' word bits",
+    "weights": ("word bits", "further formats' bits", "passes' word bits", "chunked bits",
                 "further chunks' bits"),
     "sequencer": ("one", "address bits", "groups"),
-    "rest": ("one", "vector bits", "crossbar bits", "selected bits", "writable parts",
-             "program bits", "loaded bits"),
+    "rest": ("one", "vector bits", "crossbar bits", "residual bits", "selected bits",
+             "writable parts", "program bits", "loaded bits"),
 }
 BLOCK_BITS = 36 << 10
+RESIDUAL_BITS = 9
 DELAY_FEATURES = ("one", "log2 PEs", "log2 banks", "array's delay")
 
 
@@ -44,10 +46,10 @@ def features(core: Core, areas: Mapping[str, Any], kind: str) -> dict[str, tuple
 
     ``predicted`` is what the model ``areas`` of ``gen.estimate`` says of the arrays. A requantizer
     has a multiplier of the accumulator by 16 bits, and shifters in as many steps as its shifts
-    need. A *set* is what the arrays give at a time, *moved* where it is requantized bit by bit.
-    *Words* are weights as the arrays take them. *Vectors* are what enters the arrays in a cycle;
-    the *crossbar* selects them from the banks; *selected* are activations out of a word, for
-    residuals.
+    need. A *set* is what the arrays give at a time, with residuals; *moved* are those that wait for
+    a requantizer. *Words* are weights as the arrays take them; a weight memory is read in *chunks*.
+    *Vectors* are what enters the arrays in a cycle; the *crossbar* selects them from the banks;
+    residuals of a set are *selected* out of words.
 
     Raises
     ------
@@ -67,20 +69,26 @@ def features(core: Core, areas: Mapping[str, Any], kind: str) -> dict[str, tuple
     encodings = [array.encoding(name) for name in schedule.weights]
     words = (channels * parameters.lanes
              * Shape.cast(core.arrays[0].slices[0].dot.weight_shape).width)
-    further = sum(content.bits * (-(-len(content.rows) // CHUNK) - 1)
-                  for content in core.weights.contents.values())
-    set_bits = groups * channels * array.accumulator_bits
+    chunks = [(content.bits, -(-len(content.rows) // CHUNK))
+              for content in core.weights.contents.values()]
+    formats_bits = [formats.get(name).bits for name in schedule.weights]
+    channel_bits = array.accumulator_bits + RESIDUAL_BITS
     plain = not array.dsp
     return {
         "arrays": (groups * predicted[kind] * plain, groups * predicted[kind] * array.dsp),
         "requantizers": (units * plain, units * ranges.accumulator * 16 * plain,
                          units * ranges.total * sum(steps), units * array.dsp),
-        "writer": (1, set_bits, set_bits * (channels > parameters.requantizers)),
-        "weights": (words, words * (len(encodings) - 1),
-                    words * any(encoding.passes > 1 for encoding in encodings), further),
+        "writer": (1, groups * channels * channel_bits,
+                   groups * (channels - parameters.requantizers) * channel_bits),
+        "weights": (words,
+                    channels * parameters.lanes * (sum(formats_bits) - max(formats_bits)),
+                    words * any(encoding.passes > 1 for encoding in encodings),
+                    sum(bits for bits, count in chunks if count > 1),
+                    sum(bits * (count - 1) for bits, count in chunks)),
         "sequencer": (1, schedule.banks * max(1, (schedule.depth - 1).bit_length()), groups),
         "rest": (1, vector, vector * schedule.banks * (schedule.banks > 1),
-                 groups * channels * 8 * core.parts, schedule.banks * core.parts,
+                 groups * channels * RESIDUAL_BITS, groups * channels * 8 * (core.parts - 1),
+                 schedule.banks * core.parts,
                  len(core.program) * Shape.cast(core.op).width,
                  32 * max(content.words for content in core.contents.values())
                  if core.loader else 0),

@@ -34,5 +34,5 @@ def loop(m: Module, name: str, count: Value, *, start: Value, advance: Value
     with m.If(start | ends):
         m.d.sync += [step.eq(0), last.eq(count == 1)]
     with m.Elif(advance):
-        m.d.sync += [step.eq(step + 1), last.eq(step == count - 2)]
+        m.d.sync += [step.eq(step + 1), last.eq(step + 2 == count)]
     return step, ends

@@ -205,7 +205,8 @@ def test_not_a_number_of_pes(nets, tmp_path):
     """Is a row with the reason, as any other core that does not exist."""
     [row] = measured([nets["doubleq"]], tmp_path / "out", pes=(24,),
                      structures=("merged",))["rows"]
-    assert row["refused"] == "core pes must be a multiple of 16, not 24"
+    assert row["refused"] == ("core pes must be 16 lanes times 1, 2, 4, 8 or 16 channels "
+                              "times 1 to 16 groups, not 24")
 
 
 def test_output_is_a_file(nets, tmp_path):

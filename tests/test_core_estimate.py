@@ -47,15 +47,16 @@ def test_features(core):
     assert found["arrays"] == {"predicted": 2 * array["lut"], "predicted with DSPs": 0}
     assert found["requantizers"]["units"] == 4
     assert found["requantizers"]["multiplier bits"] == 4 * 16 * core.ranges.accumulator
-    assert found["writer"] == {"one": 1, "set bits": 4 * bits, "moved set bits": 0}
+    assert found["writer"] == {"one": 1, "set bits": 4 * (bits + 9), "moved set bits": 0}
     assert found["weights"] == {
-        "word bits": 2 * 16 * 9, "further formats' word bits": 2 * 16 * 9,
-        "passes' word bits": 0, "further chunks' bits": 0}
+        "word bits": 2 * 16 * 9, "further formats' bits": 2 * 16 * 5,
+        "passes' word bits": 0, "chunked bits": 0, "further chunks' bits": 0}
     assert found["sequencer"] == {
         "one": 1, "address bits": banks * (depth - 1).bit_length(), "groups": 2}
     rest = found["rest"]
     assert (rest["vector bits"], rest["crossbar bits"]) == (2 * 128, 2 * 128 * banks)
-    assert (rest["selected bits"], rest["writable parts"]) == (2 * 2 * 8 * 8, banks * 8)
+    assert (rest["residual bits"], rest["selected bits"]) == (2 * 2 * 9, 2 * 2 * 8 * 7)
+    assert rest["writable parts"] == banks * 8
     assert (rest["loaded bits"] > 0) == (core.loader is not None)
     assert delay_features(core, AREAS) == (1, 6, banks.bit_length() - 1, array["delay_ns"])
 

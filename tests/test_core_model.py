@@ -66,7 +66,7 @@ def test_fit_recovers_what_was_measured(nets):
     model = fit(AREAS, fitted, [other], made_by="a test")
     assert model["made_by"] == "a test" and set(model["features"]) == set(FEATURES)
     assert model["forms"] == [asdict(job.form) for job in jobs[::2]]
-    assert list(model["others"]) == ["doubleq merged, 128 PEs in 1 groups"]
+    assert list(model["others"]) == ["doubleq merged, 256 PEs in 1 groups"]
     assert set(model["error"]) == {*RESOURCES, "delay_ns"}
     assert all(share <= 1e-3 for share in model["error"].values())
     assert all(factor >= 0 for kind in FACTOR for factors in model[kind].values()
