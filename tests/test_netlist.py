@@ -36,8 +36,8 @@ def make(folder, structure, scheme, target, *, lanes=LANES):
     cls = STRUCTURES[structure]
     write_array(ArrayParameters(
         scheme=scheme, structure=structure, target=target, slices=cls.SUMS, lanes=lanes,
-        tree=cls.TREES[-1] if target == "xc7" else cls.TREES[0], dsp=cls.DSP[-1],
-        accumulator_bits=24), folder)
+        tree=cls.TREES[-1] if target == "xc7" else cls.TREES[0],
+        dsp=cls.DSP[-1] and "int8" in cls.ENCODINGS[scheme], accumulator_bits=24), folder)
     synthesize(folder, "xc7a100t", netlist=True)
     return read_netlist(folder)
 
