@@ -16,6 +16,7 @@ from amaranth import Shape
 from gen import block_memory, estimate
 from gen.core import Core
 from gen.weights import CHUNK
+from gen.writer import LUT_ROWS
 from models import formats
 
 __all__ = ["DELAY_FEATURES", "FEATURES", "MODEL", "PARTS", "SCHEMA", "block_memories",
@@ -104,11 +105,13 @@ def delay_features(core: Core, areas: Mapping[str, Any]) -> tuple[float, ...]:
 
 
 def _memories(core: Core) -> list[dict[str, int]]:
-    """Sizes of the memories of weights, biases and multipliers."""
+    """Sizes of the block memories of weights, biases and multipliers."""
     found = []
     for name, content in core.contents.items():
-        depth = len(content.rows)
-        chunk = depth if name == "constants" else CHUNK
+        depth, constants = len(content.rows), name == "constants"
+        if constants and depth <= LUT_ROWS:
+            continue
+        chunk = depth if constants else CHUNK
         found += [{"width": content.bits, "depth": min(chunk, depth - first)}
                   for first in range(0, depth, chunk)]
     return found

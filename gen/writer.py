@@ -15,7 +15,7 @@ from gen.loader import Content
 from gen.loop import loop
 from gen.requantizer import Requantizer, RequantizerRanges
 
-__all__ = ["Writer"]
+__all__ = ["LUT_ROWS", "Writer"]
 
 LUT_ROWS = 64
 """Rows of which a LUT holds one bit; a memory of more is a block memory."""
