@@ -17,7 +17,6 @@ from gen.core_estimate import (
     PARTS,
     SCHEMA,
     block_memories,
-    delay_features,
     features,
     predict,
 )
@@ -120,7 +119,9 @@ def fit(areas: Mapping[str, Any], fitted: Measured, others: Measured, *, made_by
                                       [result["total"][kind] for result in results])
                        for part in PARTS}
     delays = [1000 / result["fmax_estimate_mhz"] for result in results]
-    model["delay_ns"] = _factors([delay_features(core, areas) for core in cores], delays, delays)
+    crossbar = FEATURES["rest"].index("crossbar bits")
+    model["delay_ns"] = _factors(
+        [(1, features(core, areas, "lut")["rest"][crossbar]) for core in cores], delays, delays)
     model["others"] = {_label(job): off(model, areas, Core(*job.load()), result)
                        for job, result in others}
     model["error"] = {kind: max(abs(share[kind]) for share in model["others"].values())

@@ -20,7 +20,7 @@ from gen.writer import LUT_ROWS
 from models import formats
 
 __all__ = ["DELAY_FEATURES", "FEATURES", "MODEL", "PARTS", "SCHEMA", "block_memories",
-           "delay_features", "features", "least_block_memories", "load", "predict"]
+           "control_delay", "features", "least_block_memories", "load", "predict"]
 
 MODEL = Path(__file__).resolve().parent / "core_model.json"
 SCHEMA = 1
@@ -30,15 +30,14 @@ FEATURES = {
     "arrays": ("predicted", "predicted with DSPs"),
     "requantizers": ("units", "multiplier bits", "shifter bits", "units with DSPs"),
     "writer": ("one", "set bits", "moved set bits"),
-    "weights": ("word bits", "further formats' bits", "passes' word bits", "chunked bits",
-                "further chunks' bits"),
+    "weights": ("word bits", "further formats' bits", "passes' word bits", "chunk selectors"),
     "sequencer": ("one", "address bits", "groups"),
     "rest": ("one", "vector bits", "crossbar bits", "residual bits", "selected bits",
              "writable parts", "program bits", "loaded bits"),
 }
 BLOCK_BITS = 36 << 10
 RESIDUAL_BITS = 9
-DELAY_FEATURES = ("one", "log2 PEs", "log2 banks", "array's delay")
+DELAY_FEATURES = ("one", "crossbar bits")
 
 
 def features(core: Core, areas: Mapping[str, Any], kind: str) -> dict[str, tuple[float, ...]]:
@@ -84,11 +83,13 @@ def features(core: Core, areas: Mapping[str, Any], kind: str) -> dict[str, tuple
         "weights": (words,
                     channels * parameters.lanes * (sum(formats_bits) - max(formats_bits)),
                     words * any(encoding.passes > 1 for encoding in encodings),
-                    sum(bits for bits, count in chunks if count > 1),
-                    sum(bits * (count - 1) for bits, count in chunks)),
+                    # A LUT selects one of up to three.
+                    sum(bits * max(1, 2 / 3 * (count - 1)) for bits, count in chunks
+                        if count > 1)),
         "sequencer": (1, schedule.banks * max(1, (schedule.depth - 1).bit_length()), groups),
         "rest": (1, vector, vector * schedule.banks * (schedule.banks > 1),
-                 groups * channels * RESIDUAL_BITS, groups * channels * 8 * (core.parts - 1),
+                 groups * channels * RESIDUAL_BITS,
+                 groups * channels * 8 * max(0, core.parts - 2),
                  schedule.banks * core.parts,
                  len(core.program) * Shape.cast(core.op).width,
                  32 * max(content.words for content in core.contents.values())
@@ -96,12 +97,9 @@ def features(core: Core, areas: Mapping[str, Any], kind: str) -> dict[str, tuple
     }
 
 
-def delay_features(core: Core, areas: Mapping[str, Any]) -> tuple[float, ...]:
-    """What the delay of the slowest path is proportional to, nearly: :data:`DELAY_FEATURES`."""
-    predicted = estimate.predict(areas, core.parameters.array)
-    assert predicted is not None
-    return (1, math.log2(core.parameters.pes), math.log2(core.schedule.banks),
-            predicted["delay_ns"])
+def control_delay(model: Mapping[str, Any], crossbar_bits: float) -> float:
+    """Delay in ns of the slowest path outside the arrays, from :data:`DELAY_FEATURES`."""
+    return _total(model["delay_ns"], (1, crossbar_bits))
 
 
 def _memories(core: Core) -> list[dict[str, int]]:
@@ -165,4 +163,7 @@ def predict(model: Mapping[str, Any], areas: Mapping[str, Any], core: Core) -> d
     for kind in ("lut", "ff", "dsp"):
         counts = features(core, areas, kind)
         found[kind] = sum(_total(model[kind][part], counts[part]) for part in PARTS)
-    return {**found, "delay_ns": _total(model["delay_ns"], delay_features(core, areas))}
+    crossbar = dict(zip(FEATURES["rest"], counts["rest"], strict=True))["crossbar bits"]
+    array = estimate.predict(areas, core.parameters.array)
+    assert array is not None
+    return {**found, "delay_ns": max(array["delay_ns"], control_delay(model, crossbar))}

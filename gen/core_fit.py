@@ -2,14 +2,13 @@
 """The core that computes the most images of a network a second within a budget: exact cycles, and
 the models of :mod:`gen.core_estimate` for the rest."""
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from gen import devices
 from gen.core import Core
-from gen.core_estimate import block_memories, least_block_memories, predict
+from gen.core_estimate import block_memories, control_delay, least_block_memories, predict
 from gen.core_parameters import CHANNELS, GROUPS, LANES, CoreParameters, core_for
 from gen.devices import Device
 from gen.estimate import RESOURCES, entry_of, forms, macs_per_cycle
@@ -159,10 +158,7 @@ def _candidates(model: Mapping[str, Any], areas: Mapping[str, Any], network: Net
                 dsp = form.dsp
                 arrays = {kind: groups * predicted[kind] * model[kind]["arrays"][dsp]
                           for kind in ("lut", "ff", "dsp")}
-                # At least as many banks as groups, and no factor is negative.
-                delay = sum(factor * value for factor, value in zip(
-                    model["delay_ns"], (1, math.log2(parameters.pes), math.log2(groups),
-                                        predicted["delay_ns"]), strict=True))
+                delay = max(predicted["delay_ns"], control_delay(model, 0))
                 yield _Candidate(parameters=parameters,
                                  most=1e9 / (delay * scale) / _busy(network, parameters),
                                  over=_over(arrays, model["error"], limits))

@@ -11,7 +11,6 @@ from gen.core_estimate import (
     FEATURES,
     PARTS,
     block_memories,
-    delay_features,
     features,
     least_block_memories,
     predict,
@@ -51,30 +50,30 @@ def test_features(core):
     assert found["writer"] == {"one": 1, "set bits": 4 * (bits + 9), "moved set bits": 0}
     assert found["weights"] == {
         "word bits": 2 * 16 * 9, "further formats' bits": 2 * 16 * 5,
-        "passes' word bits": 0, "chunked bits": 0, "further chunks' bits": 0}
+        "passes' word bits": 0, "chunk selectors": 0}
     assert found["sequencer"] == {
         "one": 1, "address bits": banks * (depth - 1).bit_length(), "groups": 2}
     rest = found["rest"]
     assert (rest["vector bits"], rest["crossbar bits"]) == (2 * 128, 2 * 128 * banks)
-    assert (rest["residual bits"], rest["selected bits"]) == (2 * 2 * 9, 2 * 2 * 8 * 7)
+    assert (rest["residual bits"], rest["selected bits"]) == (2 * 2 * 9, 2 * 2 * 8 * 6)
     assert rest["writable parts"] == banks * 8
     assert (rest["loaded bits"] > 0) == (core.loader is not None)
-    assert delay_features(core, AREAS) == (1, 6, banks.bit_length() - 1, array["delay_ns"])
 
 
 def test_predict(core):
     """Each part's and feature's factor counts once, and each resource has its own."""
     model = {kind: {part: [factor * (k + 1) for k in range(len(FEATURES[part]))] for part in PARTS}
              for kind, factor in (("lut", 1.0), ("ff", 2.0), ("dsp", 0.0))}
-    model["delay_ns"] = [5.0, 0.5, 0.25, 0.125]
+    model["delay_ns"] = [5.0, 0.01]
     found = predict(model, AREAS, core)
     for kind, factor in (("lut", 1), ("ff", 2), ("dsp", 0)):
         assert found[kind] == pytest.approx(factor * sum(
             (k + 1) * value for values in features(core, AREAS, kind).values()
             for k, value in enumerate(values)))
-    banks = core.schedule.banks.bit_length() - 1
+    assert found["delay_ns"] == 5 + 0.01 * 2 * 128 * core.schedule.banks
     array = estimate.predict(AREAS, core.parameters.array)
-    assert found["delay_ns"] == 5 + 3 + 0.25 * banks + 0.125 * array["delay_ns"]
+    model["delay_ns"] = [5.0, 0.0]
+    assert predict(model, AREAS, core)["delay_ns"] == array["delay_ns"] > 5
 
 
 def test_block_memories(core):

@@ -18,7 +18,7 @@ AREAS = estimate.load()
 DEVICE = DEVICES["xc7a100t"]
 
 
-def model(*, error=0.0, delay=(6.0, 0.2, 0.3, 0.0)):
+def model(*, error=0.0, delay=(6.0, 1e-4)):
     """Arrays as their own model says, and 500 LUTs a requantizer."""
     def factors(lut):
         return {part: [1.0 if part == "arrays" else lut if name == "units" else 0.0

@@ -8,7 +8,7 @@ from benchmarks.core_model import FITTED, fit, fitted_jobs
 from benchmarks.cores import Job
 from gen import estimate
 from gen.core import Core
-from gen.core_estimate import FEATURES, PARTS, delay_features, features, least_block_memories
+from gen.core_estimate import FEATURES, PARTS, features, least_block_memories
 from gen.estimate import RESOURCES, forms
 from models.quantize import assign
 from tests.networks import every_op, make_quantizer
@@ -52,7 +52,7 @@ def measured(job):
     core = Core(*job.load())
     parts = {part: {kind: FACTOR[kind] * features(core, AREAS, kind)[part][0]
                     for kind in FACTOR} for part in PARTS}
-    delay = 5 + 0.5 * delay_features(core, AREAS)[1]
+    delay = 8 + 1e-3 * features(core, AREAS, "lut")["rest"][2]
     return job, {"device": "xc7a100t", "yosys": "Yosys", "parts": parts,
                  "total": {**{kind: sum(part[kind] for part in parts.values()) for kind in FACTOR},
                            "bram36": least_block_memories(core)},
