@@ -54,7 +54,7 @@ class GoldenNetwork:
 
     def input(self, pixels: np.ndarray) -> Tensor:
         """Equation 1: uint8 pixels [N, C, H, W] to activations of the same shape."""
-        index = torch.from_numpy(np.ascontiguousarray(pixels)).long()
+        index = torch.from_numpy(pixels.astype(np.int64))
         channels = torch.arange(index.shape[1])[:, None, None]
         return self._table[channels, index]
 

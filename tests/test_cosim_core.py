@@ -38,7 +38,6 @@ def quantized(name, scheme, **options):
     ("zero shortcuts", "doubleq", "dual", 16, None),
     ("every op", "doubleqext", "dual", 48, 3),
     ("zero shortcuts", "quant8", "booth", 80, 5),
-    ("zero shortcuts", "doubleq", "merged", 112, 7),
     ("resnet20", "doubleq", "paper", 64, 2),
 ])
 def test_bit_and_cycle_exact(name, scheme, structure, pes, groups, tmp_path):
