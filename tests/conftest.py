@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+# Its libraries fail to load after those of scipy.optimize and a co-simulation: no command does that.
+import matplotlib.figure  # noqa: F401
 import pytest
 
 import jobs
