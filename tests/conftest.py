@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Its libraries fail to load after those of scipy.optimize and a co-simulation: no command does that.
+# Its libraries fail to load after scipy.optimize's and a co-simulation; no command does all three.
 import matplotlib.figure  # noqa: F401
 import pytest
 
