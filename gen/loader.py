@@ -103,7 +103,8 @@ class Loader(wiring.Component):
         memory, word = Signal(range(len(contents) + 1)), Signal(index_shape(widest))
         row = Signal(index_shape(max(len(content.rows) for content in contents)))
         # The CRC comes as the one row of a memory of its own.
-        last_word, last_row, final = Signal(), Signal(), Signal()
+        last_word, last_row, final = (Signal(name=name) for name in
+                                      ("last_word", "last_row", "final"))
         m.d.comb += [
             last_word.eq(
                 word == Array([*(content.words - 1 for content in contents), 0])[memory]),
@@ -122,7 +123,7 @@ class Loader(wiring.Component):
             m.d.comb += [port.write.eq(write[k]), port.row.eq(written),
                          port.data.eq(taken[-32 * content.words:][:content.bits])]
 
-        dropping, right = Signal(), Signal()
+        dropping, right = Signal(name="dropping"), Signal(name="right")
         m.d.comb += right.eq(final & ~dropping & (self.words.p.data == ~crc))
         m.d.sync += write.eq(0)
         with m.If(self.enable & self.words.valid):

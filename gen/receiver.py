@@ -102,7 +102,7 @@ class Receiver(wiring.Component):
         window = Signal(8 * channels * self.packed, reset_less=True)
         channel, column = Signal(index_shape(channels)), Signal(index_shape(columns))
         row = Signal(index_shape(height))
-        last_channel, last_byte = Signal(), Signal()
+        last_channel, last_byte = Signal(name="last_channel"), Signal(name="last_byte")
         m.d.comb += [
             port.addr.eq(Cat(self.pixels.p.data, channel)[:len(port.addr)]),
             last_channel.eq(channel == channels - 1),

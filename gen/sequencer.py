@@ -77,7 +77,8 @@ class Sequencer(wiring.Component):
             return loop(m, name, count, start=self.start, advance=advance)
 
         # A slot is a cycle of a set: its vectors come first, then perhaps its residual.
-        running, vector, residual = Signal(), Signal(), Signal()
+        running, vector, residual = (Signal(name=name) for name in
+                                     ("running", "vector", "residual"))
         slot, set_ends = counter("slot", op.interval, running)
         pass_, next_block = counter("pass_", op.passes, vector)
         block, next_column = counter("block", op.blocks, next_block)
