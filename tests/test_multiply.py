@@ -4,7 +4,7 @@ import itertools
 import random
 
 import pytest
-from amaranth import Module, Shape, Signal, signed, unsigned
+from amaranth import Module, Shape, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,10 +19,7 @@ class Product(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # Registers start at 0, which must not be taken for a product of the first factors.
-        x, y = (Signal.like(value, name=name) for name, value in (("x0", self.x), ("y0", self.y)))
-        m.d.comb += [x.eq(self.x), y.eq(self.y)]
-        m.d.comb += self.product.eq(multiply(m, "p", x, y, dsp=self.dsp))
+        m.d.comb += self.product.eq(multiply(m, "p", self.x, self.y, dsp=self.dsp))
         return m
 
 
